@@ -1,0 +1,57 @@
+// The Executor contract: how a RUN step's process is carried out. Implementations live in executors/.
+import type { UnionView } from '../unionfs/index.js'
+
+export interface ExecMount {
+  readonly type: 'bind' | 'cache' | 'tmpfs' | 'secret' | 'ssh'
+  /** Absolute path inside the root. */
+  readonly target: string
+  readonly readonly: boolean
+}
+
+export interface ExecRequest {
+  /** The root file system; the executor's writes into it are the step's effect. Mounts are already in place in it. */
+  readonly view: UnionView
+  /** Complete argument vector, e.g. `['/bin/sh', '-c', 'npm install']`. Never empty. */
+  readonly argv: readonly string[]
+  /** The text after RUN when it was in shell form, for people and for pattern matching; else argv joined by blanks. */
+  readonly commandLine: string
+  /** Ordered `[name, value]` pairs: the process's whole environment, PATH and HOME included. */
+  readonly env: readonly (readonly [name: string, value: string])[]
+  /** Absolute; exists in the view. */
+  readonly cwd: string
+  /** As in the Dockerfile's USER: `name`, `uid`, `name:group`, …; '' is root. */
+  readonly user: string
+  readonly mounts: readonly ExecMount[]
+  readonly network: 'default' | 'none' | 'host'
+  /** Bytes for standard input; empty by default. */
+  readonly stdin?: Uint8Array | undefined
+  readonly timeoutMs?: number | undefined
+  readonly signal?: AbortSignal | undefined
+  /** Receives output as it comes, in order. */
+  readonly onOutput: (stream: 'stdout' | 'stderr', bytes: Uint8Array) => void
+}
+
+export interface ExecResult {
+  readonly exitCode: number
+}
+
+/** What an executor can do; a request beyond it fails with EXECUTOR_CAPABILITY, naming one that could. */
+export interface ExecutorCapabilities {
+  readonly mounts: readonly ExecMount['type'][]
+  readonly networks: readonly ExecRequest['network'][]
+  /** Runs the root's own binaries. */
+  readonly binaries: boolean
+}
+
+/**
+ * Carries out RUN steps. An executor writes into `request.view` and nowhere else. A non-zero exit code is a result, not
+ * an error; the builder turns it into RUN_FAILED and records nothing.
+ *
+ * @throws BuildError EXECUTOR_CAPABILITY | EXECUTOR_NO_MATCH | EXECUTOR_PEER_MISSING before anything was done
+ * @throws AbortError when the signal fired; the view is then of no use
+ */
+export interface Executor {
+  readonly name: string
+  readonly capabilities: ExecutorCapabilities
+  run(request: ExecRequest): Promise<ExecResult>
+}

@@ -1,0 +1,2 @@
+// Front door of the library.
+export { systemEnv } from './env.js'

@@ -1,0 +1,2 @@
+// Front door of the OCI room.
+export {}

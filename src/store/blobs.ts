@@ -1,0 +1,127 @@
+// The BlobStore contract and what every implementation gets for free from it. Implementations: memory.ts, disk.ts.
+import type { Digest } from '../digest.js'
+import { StoreError } from '../errors.js'
+
+/** A whole blob, chunked anyhow. It is read once and never kept. */
+export type BlobBytes = Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>
+
+/** What a descriptor promises; checked before the blob becomes visible. */
+export interface Expectation {
+  readonly digest?: Digest | undefined
+  /** Bytes. */
+  readonly size?: number | undefined
+}
+
+export interface BlobInfo {
+  readonly digest: Digest
+  /** Bytes. */
+  readonly size: number
+}
+
+export interface ByteRange {
+  /** Bytes from the start; must not be negative. */
+  readonly offset: number
+  /** Bytes; a range that reaches past the end is cut there. */
+  readonly length: number
+}
+
+/**
+ * Immutable bytes by digest.
+ *
+ * A blob is visible either whole and verified or not at all. All methods may be called concurrently, by any number of
+ * instances over the same backing store; two puts of the same bytes both succeed. The five methods `put`, `get`, `stat`,
+ * `delete` and `list` are enough to implement; `open` is an optimisation that `openBlob` derives.
+ */
+export interface BlobStore {
+  /**
+   * Adds a blob. Idempotent: success means that the content is stored, not that this call stored it.
+   *
+   * @throws StoreError DIGEST_MISMATCH | SIZE_MISMATCH; the store is unchanged
+   * @throws AbortError when the signal fires; the store is unchanged
+   */
+  put(
+    bytes: BlobBytes,
+    expect?: Expectation,
+    options?: { readonly signal?: AbortSignal | undefined },
+  ): Promise<BlobInfo>
+
+  /**
+   * The bytes of a blob. A whole read is verified while it passes: bytes that do not match the digest end in an error,
+   * after the last chunk at the latest, never in a silently short or wrong stream.
+   *
+   * @throws StoreError BLOB_NOT_FOUND | DIGEST_MISMATCH | SIZE_MISMATCH, from the iteration
+   */
+  get(digest: Digest, range?: ByteRange): AsyncIterable<Uint8Array>
+
+  /** Size of a blob, or `undefined` when it is not there. Reads no content. */
+  stat(digest: Digest): Promise<BlobInfo | undefined>
+
+  /** Removes a blob. @returns whether it was there; removing an absent blob is no error */
+  delete(digest: Digest): Promise<boolean>
+
+  /** All blobs, in no particular order. A blob that is added or removed meanwhile may or may not be seen. */
+  list(): AsyncIterable<BlobInfo>
+
+  /** Random access. See `openBlob`. */
+  open?(digest: Digest): Promise<BlobReader>
+}
+
+/**
+ * Synchronous random access to one blob. Stays readable until the blob is deleted; holds no resource that must be
+ * closed (file descriptors are pooled by the store that made it).
+ */
+export interface BlobReader {
+  readonly digest: Digest
+  /** Bytes. */
+  readonly size: number
+  /**
+   * Exactly `length` bytes from `offset`. The result may share memory with the store: never write into it.
+   * @throws StoreError BLOB_NOT_FOUND when the blob has gone, SIZE_MISMATCH when the range is not within the blob
+   */
+  read(offset: number, length: number): Uint8Array
+}
+
+/**
+ * Opens a blob for random access; a store without `open` has it read whole into memory, and so verified.
+ * @throws StoreError BLOB_NOT_FOUND
+ */
+export async function openBlob(store: BlobStore, digest: Digest): Promise<BlobReader> {
+  if (store.open !== undefined) return store.open(digest)
+  return bytesReader(digest, await readBlob(store, digest))
+}
+
+/** The whole blob in one piece, verified. @throws StoreError as `BlobStore.get` */
+export async function readBlob(store: BlobStore, digest: Digest): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = []
+  let size = 0
+  for await (const chunk of store.get(digest)) {
+    chunks.push(chunk)
+    size += chunk.byteLength
+  }
+  if (chunks.length === 1) return chunks[0]!
+  const out = new Uint8Array(size)
+  let at = 0
+  for (const chunk of chunks) {
+    out.set(chunk, at)
+    at += chunk.byteLength
+  }
+  return out
+}
+
+/** A reader over bytes in memory. */
+export function bytesReader(digest: Digest, bytes: Uint8Array): BlobReader {
+  return {
+    digest,
+    size: bytes.byteLength,
+    read(offset, length) {
+      if (offset < 0 || length < 0 || offset + length > bytes.byteLength) {
+        throw new StoreError(
+          'SIZE_MISMATCH',
+          `range ${offset}+${length} is not within blob ${digest} of ${bytes.byteLength} bytes`,
+          { data: { digest, offset, length, size: bytes.byteLength } },
+        )
+      }
+      return bytes.subarray(offset, offset + length)
+    },
+  }
+}

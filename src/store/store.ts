@@ -1,0 +1,97 @@
+// The Store: everything that lamella keeps, behind one value. Implementations: openDiskStore (disk-store.ts) and
+// createMemoryStore (memory-store.ts). Only three kinds of thing in it mutate: refs, leases and the derived data.
+import type { Descriptor } from '../descriptor.js'
+import type { Digest } from '../digest.js'
+import type { BlobStore } from './blobs.js'
+
+export interface Store extends AsyncDisposable {
+  readonly blobs: BlobStore
+  readonly refs: RefStore
+  readonly leases: LeaseStore
+  /** Derived records, small and many: the build cache's index. Losing it costs time, never data. */
+  readonly records: RecordStore
+  /** Derived files, few and larger: layer indexes, context stat caches. Losing them costs time, never data. */
+  readonly sidecars: SidecarStore
+  /** Where the store lies on disk; `undefined` in memory. */
+  readonly path: string | undefined
+  /** Releases files and locks. Idempotent; afterwards every method fails with STORE_CLOSED. */
+  close(): Promise<void>
+}
+
+export interface Ref {
+  /** As in `org.opencontainers.image.ref.name`, e.g. `node:20`. */
+  readonly name: string
+  readonly target: Descriptor
+}
+
+export interface RefChange {
+  /** Nanoseconds since the epoch. */
+  readonly timeNs: bigint
+  /** `undefined` where the ref was created or removed. */
+  readonly before: Descriptor | undefined
+  readonly after: Descriptor | undefined
+}
+
+/** Names for descriptors; the only mutable truth in a store. On disk: the annotated manifests of `index.json`. */
+export interface RefStore {
+  /** The ref's target, or `undefined`. */
+  get(name: string): Promise<Descriptor | undefined>
+  /**
+   * Points a ref at a descriptor, or removes it when `target` is `undefined`. Removing an absent ref is no error.
+   *
+   * @param expected  compare-and-set: the digest that the ref must have now, `null` for "must be absent";
+   *                  left out, the ref is set whatever it was
+   * @throws StoreError REF_CONFLICT (data: name, expected, actual); nothing is changed
+   * @throws StoreError REF_INVALID when the name is empty or has control characters
+   * @throws StoreError BLOB_NOT_FOUND when the target's blob is not in the store
+   */
+  set(name: string, target: Descriptor | undefined, expected?: Digest | null): Promise<void>
+  /** All refs, sorted by name. */
+  list(): Promise<Ref[]>
+  /** Changes of one ref, newest first; empty for a name that never was. */
+  history(name: string): Promise<RefChange[]>
+}
+
+export interface Lease {
+  readonly id: string
+  /** Nanoseconds since the epoch. */
+  readonly expiresNs: bigint
+  readonly digests: readonly Digest[]
+}
+
+/** Expiring roots that shield work in progress from gc. */
+export interface LeaseStore {
+  /** @param ttlMs default 24 hours */
+  create(options?: { readonly ttlMs?: number }): Promise<Lease>
+  /** Adds digests to a lease and renews it. @throws StoreError REF_NOT_FOUND when it has gone */
+  add(id: string, digests: Iterable<Digest>): Promise<void>
+  /** Ends a lease; ending one that has gone is no error. */
+  release(id: string): Promise<void>
+  /** Leases that have not expired. */
+  list(): Promise<Lease[]>
+}
+
+export interface RecordBatch {
+  readonly put?: Iterable<readonly [key: string, value: Uint8Array]>
+  readonly delete?: Iterable<string>
+}
+
+/**
+ * Small values by key: keys at most 500 bytes of UTF-8, values at most 1 MiB. Reads are synchronous, so that a solver
+ * can ask for thousands of keys without a turn of the event loop for each.
+ */
+export interface RecordStore {
+  get(key: string): Uint8Array | undefined
+  /** All or nothing; visible to `get` once the promise is fulfilled. */
+  write(batch: RecordBatch): Promise<void>
+  /** Keys that start with `prefix`, in byte order. */
+  keys(prefix: string): Iterable<string>
+}
+
+/** Derived files by kind and key (`[a-z0-9-]+` each); a damaged or missing one is simply absent. */
+export interface SidecarStore {
+  get(kind: string, key: string): Uint8Array | undefined
+  put(kind: string, key: string, bytes: Uint8Array): Promise<void>
+  delete(kind: string, key: string): Promise<void>
+  list(kind: string): Promise<string[]>
+}

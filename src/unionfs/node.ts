@@ -1,0 +1,141 @@
+// The nodes of a tree: immutable, shared between trees, one object per inode. Pure.
+//
+// One class for all kinds, so that a path walk meets one hidden class and stays monomorphic (measured: three times
+// faster than a class a kind), and times as two small integers, because a bigint costs 24 bytes of heap each.
+import type { DiffID } from '../digest.js'
+import type { Children } from './children.js'
+
+export type NodeKind = 'file' | 'dir' | 'symlink' | 'chardev' | 'blockdev' | 'fifo' | 'socket'
+
+/** Extended attributes: full name (`user.x`, `security.capability`) to bytes. Never mutated once in a node. */
+export type Xattrs = ReadonlyMap<string, Uint8Array>
+
+/** Where a file's bytes are. One per blob or upper, shared by its files. */
+export interface ContentSource {
+  /** Exactly `length` bytes from `offset`; may share memory with the source: never write into it. */
+  read(offset: number, length: number): Uint8Array
+}
+
+/** The layer that brought a node; `undefined` in a node for what was made in memory. */
+export interface Origin {
+  readonly diffID: DiffID
+}
+
+/** Metadata common to all kinds. */
+export interface Meta {
+  /** Permission bits with set-id and sticky, 0 to 0o7777. */
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+  /** Whole seconds since the epoch; may be negative. */
+  readonly mtimeSec: number
+  /** 0 to 999,999,999. */
+  readonly mtimeNsec: number
+  readonly xattrs: Xattrs | undefined
+}
+
+let lastIno = 1
+
+export interface NodeInit extends Partial<Meta> {
+  readonly kind: NodeKind
+  readonly size?: number
+  readonly source?: ContentSource | undefined
+  readonly offset?: number
+  readonly target?: string
+  readonly rdevMajor?: number
+  readonly rdevMinor?: number
+  readonly children?: Children | undefined
+  readonly origin?: Origin | undefined
+  readonly nlink?: number
+  readonly ino?: number
+}
+
+/**
+ * One inode of a tree. Two names with the same TreeNode object are hard links of one file; `nlink` counts the names that
+ * this tree has for it. A change makes a new node (`with`); `ino` survives, so that identity can be followed.
+ */
+export class TreeNode implements Meta {
+  readonly kind: NodeKind
+  readonly ino: number
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+  readonly mtimeSec: number
+  readonly mtimeNsec: number
+  readonly xattrs: Xattrs | undefined
+  /** Names of this inode in its tree; 1 for all but hard-linked files (a directory's st_nlink is derived elsewhere). */
+  readonly nlink: number
+  /** Bytes of a file; length in bytes of a symlink's target; 0 otherwise. */
+  readonly size: number
+  /** Files only: content is `source.read(offset, size)`; `undefined` when size is 0. */
+  readonly source: ContentSource | undefined
+  readonly offset: number
+  /** Symlink: its target as a path string. Devices: `major:minor`. Otherwise ''. */
+  readonly target: string
+  /** Directories only. */
+  readonly children: Children | undefined
+  readonly origin: Origin | undefined
+  /** Files only: sha256 hex of the content, computed at most once. Written by `contentDigest` alone. @internal */
+  contentSha256: string | undefined
+
+  constructor(init: NodeInit) {
+    this.kind = init.kind
+    this.ino = init.ino ?? ++lastIno
+    this.mode = init.mode ?? (init.kind === 'dir' ? 0o755 : init.kind === 'symlink' ? 0o777 : 0o644)
+    this.uid = init.uid ?? 0
+    this.gid = init.gid ?? 0
+    this.mtimeSec = init.mtimeSec ?? 0
+    this.mtimeNsec = init.mtimeNsec ?? 0
+    this.xattrs = init.xattrs === undefined || init.xattrs.size === 0 ? undefined : init.xattrs
+    this.nlink = init.nlink ?? 1
+    this.size = init.size ?? 0
+    this.source = init.source
+    this.offset = init.offset ?? 0
+    this.target =
+      init.target ?? (init.rdevMajor === undefined ? '' : `${init.rdevMajor}:${init.rdevMinor ?? 0}`)
+    this.children = init.children
+    this.origin = init.origin
+    this.contentSha256 = undefined
+  }
+
+  get mtimeNs(): bigint {
+    return BigInt(this.mtimeSec) * 1_000_000_000n + BigInt(this.mtimeNsec)
+  }
+
+  /** Device numbers; `[0, 0]` for what is not a device. */
+  get rdev(): readonly [major: number, minor: number] {
+    if (this.kind !== 'chardev' && this.kind !== 'blockdev') return [0, 0]
+    const [major, minor] = this.target.split(':')
+    return [Number(major), Number(minor)]
+  }
+
+  /** A node that differs in the given fields and keeps its `ino`. */
+  with(changes: Partial<NodeInit>): TreeNode {
+    const node = new TreeNode({ ...this, ...changes } as NodeInit)
+    if (!('size' in changes) && !('source' in changes)) node.contentSha256 = this.contentSha256
+    return node
+  }
+
+  /** The file's bytes; may share memory with the source: never write into it. Empty for what is not a file. */
+  content(): Uint8Array {
+    return this.source === undefined || this.size === 0 ? EMPTY : this.source.read(this.offset, this.size)
+  }
+}
+
+const EMPTY = new Uint8Array(0)
+
+/** A fresh inode number, larger than all before. Views use it for the inodes that they make. */
+export function nextIno(): number {
+  return ++lastIno
+}
+
+/** Splits nanoseconds since the epoch for `Meta`, rounding towards the past as POSIX does for times before 1970. */
+export function splitTime(timeNs: bigint): { mtimeSec: number; mtimeNsec: number } {
+  const nsec = ((timeNs % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n
+  return { mtimeSec: Number((timeNs - nsec) / 1_000_000_000n), mtimeNsec: Number(nsec) }
+}
+
+/** A content source over bytes in memory. */
+export function bytesSource(bytes: Uint8Array): ContentSource {
+  return { read: (offset, length) => bytes.subarray(offset, offset + length) }
+}

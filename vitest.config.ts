@@ -1,0 +1,22 @@
+import { fileURLToPath } from 'node:url'
+import { defineConfig } from 'vitest/config'
+
+const src = (path: string) => fileURLToPath(new URL(`./src/${path}`, import.meta.url))
+
+// Tests run over the sources; only the CLI tests start the built bin, which `npm test` makes first.
+export default defineConfig({
+  resolve: {
+    alias: [
+      { find: '#platform', replacement: src('platform/node.ts') },
+      { find: /^lamella$/, replacement: src('index.ts') },
+      { find: /^lamella\/(.+)$/, replacement: src('$1/index.ts') },
+    ],
+  },
+  test: {
+    include: ['test/**/*.test.ts'],
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
+    pool: 'forks',
+    maxWorkers: 2,
+  },
+})
