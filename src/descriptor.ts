@@ -42,12 +42,22 @@ export interface Descriptor {
 
 const encoder = new TextEncoder()
 
+const GO_ESCAPES = /[<>&\u2028\u2029]/g
+
 /**
- * The bytes of a JSON document as lamella writes it: no white space, keys in the order of the value (types list them in
- * the spec's order), `undefined` fields left out. The same value gives the same bytes on every machine.
+ * JSON as Go's `json.Marshal` writes it, which is what BuildKit hashes and what every OCI tool writes: no white space,
+ * keys in the order of the value, `<`, `>`, `&`, U+2028 and U+2029 escaped. `undefined` fields are left out.
  */
+export function goJson(value: unknown): string {
+  return JSON.stringify(value).replace(
+    GO_ESCAPES,
+    (char) => '\\u' + char.charCodeAt(0).toString(16).padStart(4, '0'),
+  )
+}
+
+/** The bytes of a JSON document as lamella writes it: `goJson`. The same value gives the same bytes everywhere. */
 export function canonicalJson(value: unknown): Uint8Array {
-  return encoder.encode(JSON.stringify(value))
+  return encoder.encode(goJson(value))
 }
 
 /** Descriptor of bytes that are at hand. */

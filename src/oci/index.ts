@@ -1,2 +1,22 @@
-// Front door of the OCI room.
-export {}
+// Front door of the OCI room: images, their documents and their names.
+export { childrenOf, copyImage, formatPlatform, readImage, resolveImage, writeImage } from './image.js'
+export type { Image, ImageLayer, WriteImageOptions } from './image.js'
+export { familiarName, parseReference, refNameOf } from './reference.js'
+export type { Reference } from './reference.js'
+export {
+  encodeConfig,
+  encodeManifest,
+  isIndexType,
+  isManifestType,
+  parseConfig,
+  parseIndex,
+  parseManifest,
+} from './spec.js'
+export type {
+  ContainerConfig,
+  HealthcheckConfig,
+  HistoryEntry,
+  ImageConfig,
+  ImageIndex,
+  ImageManifest,
+} from './spec.js'
