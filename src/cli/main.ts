@@ -1,0 +1,111 @@
+#!/usr/bin/env node
+// The `lamella` command: finds the command, gives it its arguments, turns errors into words and exit codes. Commands are
+// loaded when they are called, because start-up is part of every build.
+import { formatError } from './errors.js'
+import { helpText, nearest, readArguments, UsageError, type Command, type Io } from './command.js'
+
+/** Name → summary and loader. The summaries stand here too, so that `--help` loads no command. */
+const COMMANDS: Readonly<
+  Record<string, { readonly summary: string; load(): Promise<{ command: Command }> }>
+> = {
+  build: { summary: 'build an image from a Dockerfile', load: () => import('./commands/build.js') },
+  images: { summary: 'list the images in the store', load: () => import('./commands/images.js') },
+  history: {
+    summary: 'show the instructions and layers of an image',
+    load: () => import('./commands/history.js'),
+  },
+  ls: { summary: 'list files of an image', load: () => import('./commands/ls.js') },
+  cat: { summary: 'print a file of an image', load: () => import('./commands/cat.js') },
+}
+
+const EXIT_FAILURE = 1
+const EXIT_USAGE = 2
+const EXIT_INTERRUPTED = 130
+
+function overview(): string {
+  const names = Object.keys(COMMANDS)
+  const width = Math.max(...names.map((name) => name.length))
+  return `Usage: lamella COMMAND [options]
+
+Content-addressable layers, a union filesystem over them, and a builder with BuildKit's own cache keys. No daemon, no root.
+
+Commands:
+${names.map((name) => `  ${name.padEnd(width)}  ${COMMANDS[name]!.summary}`).join('\n')}
+
+'lamella COMMAND --help' tells more. The store is --store DIR, else $LAMELLA_STORE, else $XDG_DATA_HOME/lamella.
+`
+}
+
+async function version(): Promise<string> {
+  const { readFileSync } = await import('node:fs')
+  const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
+  return (manifest as { version: string }).version
+}
+
+async function main(argv: readonly string[], io: Io): Promise<number> {
+  const [name, ...rest] = argv
+  if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
+    if (name === 'help' && rest[0] !== undefined) return main([rest[0], '--help'], io)
+    await io.write(overview())
+    return name === undefined ? EXIT_USAGE : 0
+  }
+  if (name === '--version' || name === '-v' || name === 'version') {
+    await io.write(`lamella ${await version()}\n`)
+    return 0
+  }
+  const entry = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
+  if (entry === undefined) throw new UsageError(unknownCommand(name))
+  const { command } = await entry.load()
+  const args = readArguments(command, rest)
+  if (args.flag('help')) {
+    await io.write(helpText(command))
+    return 0
+  }
+  return command.run(args, io)
+}
+
+function unknownCommand(name: string): string {
+  if (name.startsWith('-')) return `unknown option ${name}`
+  const near = nearest(name, Object.keys(COMMANDS))
+  return `unknown command ${JSON.stringify(name)}${near === undefined ? '' : ` (did you mean ${near}?)`}`
+}
+
+function processIo(): Io {
+  const controller = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    // The first asks the command to end in good order; a second one ends it at once.
+    process.once(signal, () => controller.abort(new Error(signal)))
+  }
+  return {
+    write: (data) =>
+      new Promise((resolve, reject) => {
+        process.stdout.write(data, (error) => (error ? reject(error) : resolve()))
+      }),
+    note: (text) => void process.stderr.write(text),
+    env: process.env,
+    stdin: () => process.stdin,
+    terminal: process.stderr.isTTY
+      ? { columns: () => process.stderr.columns || 80, rows: () => process.stderr.rows || 24 }
+      : undefined,
+    signal: controller.signal,
+  }
+}
+
+// `lamella ls … | head` closes our stdout early: that is the reader's right, not an error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0)
+  throw error
+})
+
+const io = processIo()
+try {
+  process.exitCode = await main(process.argv.slice(2), io)
+} catch (error) {
+  io.note(formatError(error))
+  if (error instanceof UsageError) io.note(`Try 'lamella ${process.argv[2] ?? ''} --help'.\n`)
+  process.exitCode = io.signal.aborted
+    ? EXIT_INTERRUPTED
+    : error instanceof UsageError
+      ? EXIT_USAGE
+      : EXIT_FAILURE
+}
