@@ -1,0 +1,56 @@
+// What executors can do, and the error that names one which could. Pure.
+import { BuildError } from '../../errors.js'
+import type { ExecRequest, Executor, ExecutorCapabilities } from '../executor.js'
+
+/** What the executors of this package declare at most; for advice only. */
+const KNOWN: Readonly<Record<string, ExecutorCapabilities>> = {
+  sandbox: {
+    mounts: ['bind', 'cache', 'tmpfs', 'secret', 'ssh'],
+    networks: ['default', 'none', 'host'],
+    binaries: true,
+  },
+  functions: {
+    mounts: ['bind', 'cache', 'tmpfs', 'secret', 'ssh'],
+    networks: ['default', 'none', 'host'],
+    binaries: false,
+  },
+  shell: {
+    mounts: ['bind', 'cache', 'tmpfs', 'secret'],
+    networks: ['default', 'none'],
+    binaries: false,
+  },
+}
+
+/** What of a request is beyond an executor, as people name it; `undefined` when nothing is. */
+export function missingCapability(
+  capabilities: ExecutorCapabilities,
+  request: Pick<ExecRequest, 'mounts' | 'network'>,
+): string | undefined {
+  const mount = request.mounts.find(({ type }) => !capabilities.mounts.includes(type))
+  if (mount !== undefined) return `RUN --mount=type=${mount.type}`
+  if (!capabilities.networks.includes(request.network)) return `RUN --network=${request.network}`
+  return undefined
+}
+
+/** Executors of this package that could carry out a request, best first. */
+export function capableExecutors(request: Pick<ExecRequest, 'mounts' | 'network'>): string[] {
+  return Object.keys(KNOWN).filter((name) => missingCapability(KNOWN[name]!, request) === undefined)
+}
+
+/** @throws BuildError EXECUTOR_CAPABILITY (data: executor, feature, able) when the request is beyond the executor */
+export function requireCapabilities(
+  executor: Pick<Executor, 'name' | 'capabilities'>,
+  request: Pick<ExecRequest, 'mounts' | 'network'>,
+): void {
+  const feature = missingCapability(executor.capabilities, request)
+  if (feature === undefined) return
+  const able = capableExecutors(request).filter((name) => name !== executor.name)
+  const advice = able.length === 0 ? 'no executor of this package does' : `${able.join(' or ')} could`
+  throw new BuildError(
+    'EXECUTOR_CAPABILITY',
+    `the executor ${executor.name} does not support ${feature}: ${advice}`,
+    {
+      data: { executor: executor.name, feature, able },
+    },
+  )
+}
