@@ -1,5 +1,10 @@
 // Front door of the unionfs room.
 export { TreeNode, bytesSource, nextIno, splitTime } from './node.js'
 export type { ContentSource, Meta, NodeInit, NodeKind, Origin, Xattrs } from './node.js'
+export { childrenOf, EMPTY_CHILDREN } from './children.js'
 export type { Children } from './children.js'
+export { EMPTY_TREE, Tree, SYMLINKS_MAX } from './tree.js'
+export type { LinkGroups, Located } from './tree.js'
+export { TreeEditor } from './tree-editor.js'
+export { comparePaths } from './path-order.js'
 export type { Change, ChangeSummary, Changeset } from './changeset.js'

@@ -116,6 +116,11 @@ export class TreeNode implements Meta {
     return node
   }
 
+  /** This directory with other entries; itself when they are the same object. */
+  withChildren(children: Children): TreeNode {
+    return this.children === children ? this : this.with({ children })
+  }
+
   /** The file's bytes; may share memory with the source: never write into it. Empty for what is not a file. */
   content(): Uint8Array {
     return this.source === undefined || this.size === 0 ? EMPTY : this.source.read(this.offset, this.size)
