@@ -32,6 +32,8 @@ export interface Image {
 
 export interface WriteImageOptions {
   readonly config: ImageConfig
+  /** The config's own bytes, where it came from elsewhere and its digest, the image's id, is to stay. */
+  readonly configBytes?: Uint8Array
   /** Base first; their diffIDs must be those of the config. */
   readonly layers: readonly ImageLayer[]
   readonly annotations?: Readonly<Record<string, string>>
@@ -118,14 +120,14 @@ export function formatPlatform(platform: Platform): string {
  * @throws ImageError IMAGE_INVALID when the layers are not those of the config
  */
 export async function writeImage(blobs: BlobStore, options: WriteImageOptions): Promise<Image> {
-  const { config, layers, annotations } = options
+  const { config, configBytes, layers, annotations } = options
   const diffIDs = config.rootfs.diff_ids
   if (diffIDs.length !== layers.length || layers.some((layer, i) => layer.diffID !== diffIDs[i])) {
     throw new ImageError('IMAGE_INVALID', 'config.rootfs.diff_ids: expected the diffIDs of the layers', {
       data: { field: 'config.rootfs.diff_ids' },
     })
   }
-  const configDescriptor = await putDocument(blobs, MEDIA_TYPES.config, encodeConfig(config))
+  const configDescriptor = await putDocument(blobs, MEDIA_TYPES.config, configBytes ?? encodeConfig(config))
   const manifest: ImageManifest = {
     schemaVersion: 2,
     mediaType: MEDIA_TYPES.manifest,
