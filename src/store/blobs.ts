@@ -16,6 +16,11 @@ export interface BlobInfo {
   readonly digest: Digest
   /** Bytes. */
   readonly size: number
+  /**
+   * When a `put` last brought these bytes, in milliseconds since the epoch, give or take ten minutes; gc spares young
+   * blobs. Only `stat` and `list` tell it, and only in stores that know it.
+   */
+  readonly addedMs?: number
 }
 
 export interface ByteRange {

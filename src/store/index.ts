@@ -12,3 +12,15 @@ export type {
   SidecarStore,
   Store,
 } from './store.js'
+export { MemoryBlobStore } from './memory.js'
+export { createMemoryStore } from './memory-store.js'
+export type { MemoryStoreOptions } from './memory-store.js'
+export { DiskBlobStore } from './disk.js'
+export { openDiskStore } from './open.js'
+export type { DiskStoreOptions } from './disk-store.js'
+export type { Durability } from './disk-layout.js'
+export { commitLayer, openLayerBlob } from './layers.js'
+export type { CommitLayerOptions, OpenLayerOptions } from './layers.js'
+export { verified } from './verify.js'
+export { compressStream, decompressStream, sniffCompression } from './compression.js'
+export type { Compression } from './compress.js'

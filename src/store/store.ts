@@ -14,6 +14,11 @@ export interface Store extends AsyncDisposable {
   readonly sidecars: SidecarStore
   /** Where the store lies on disk; `undefined` in memory. */
   readonly path: string | undefined
+  /**
+   * Runs `fn` alone, as gc must: no process changes a ref meanwhile, and a `put` that finds its blob already there, or a
+   * lease that is being added to, waits until `fn` has ended. Not reentrant: `fn` must not set refs.
+   */
+  exclusive<T>(fn: () => Promise<T>): Promise<T>
   /** Releases files and locks. Idempotent; afterwards every method fails with STORE_CLOSED. */
   close(): Promise<void>
 }

@@ -1,0 +1,114 @@
+// Writes a stream to a file and hashes it on the way: the disk writes one block on another thread while this one hashes
+// it, so that the slower of the two decides the speed, not their sum.
+import { createDigester } from '../digest.js'
+import type { BlobInfo, Expectation } from './blobs.js'
+import type { DiskFs } from './disk-fs.js'
+import { checkExpectation, sizeMismatch } from './verify.js'
+
+const BLOCK_BYTES = 1 << 20
+/** Smaller chunks are gathered into blocks; larger ones go out as they are. */
+const GATHER_BELOW = 256 << 10
+/** Up to this size a write is cheaper than handing it to another thread. */
+const SYNC_BELOW = 128 << 10
+
+/** Blocks for reuse: a fresh MiB costs more in page faults than in hashing. */
+const spare: Uint8Array[] = []
+const SPARE_MAX = 4
+
+export class BlobWriter {
+  readonly #digester = createDigester()
+  #size = 0
+  #block: Uint8Array | undefined
+  #filled = 0
+  #writing: Promise<void> | undefined
+  #writingBlock: Uint8Array | undefined
+
+  constructor(
+    readonly fs: DiskFs,
+    readonly fd: number,
+    readonly expect: Expectation,
+  ) {}
+
+  /**
+   * Takes a chunk; it may be reused once this has returned or its promise is fulfilled.
+   * @throws StoreError SIZE_MISMATCH as soon as there are more bytes than promised
+   */
+  add(chunk: Uint8Array): Promise<void> | undefined {
+    this.#size += chunk.byteLength
+    if (this.expect.size !== undefined && this.#size > this.expect.size) {
+      throw sizeMismatch(this.expect, this.#size)
+    }
+    if (chunk.byteLength >= GATHER_BELOW) return this.#addLarge(chunk)
+    this.#block ??= spare.pop() ?? new Uint8Array(BLOCK_BYTES)
+    const room = BLOCK_BYTES - this.#filled
+    if (chunk.byteLength <= room) {
+      this.#block.set(chunk, this.#filled)
+      this.#filled += chunk.byteLength
+      return undefined
+    }
+    return this.#addAcross(chunk, room)
+  }
+
+  /** Writes what is left. @throws StoreError SIZE_MISMATCH | DIGEST_MISMATCH */
+  async finish(): Promise<BlobInfo> {
+    await this.#flush()
+    await this.#settle()
+    const info = { digest: this.#digester.digest(), size: this.#size }
+    checkExpectation(info, this.expect)
+    return info
+  }
+
+  /** Waits until no write is under way, so that the file can be closed; after an error. */
+  async abandon(): Promise<void> {
+    await this.#settle().catch(() => undefined)
+  }
+
+  async #addAcross(chunk: Uint8Array, room: number): Promise<void> {
+    this.#block!.set(chunk.subarray(0, room), this.#filled)
+    this.#filled = BLOCK_BYTES
+    await this.#flush()
+    this.#block = spare.pop() ?? new Uint8Array(BLOCK_BYTES)
+    this.#block.set(chunk.subarray(room))
+    this.#filled = chunk.byteLength - room
+  }
+
+  async #addLarge(chunk: Uint8Array): Promise<void> {
+    await this.#flush()
+    await this.#settle()
+    const writing = this.fs.writeLater(this.fd, chunk)
+    this.#digester.update(chunk)
+    await writing
+  }
+
+  async #flush(): Promise<void> {
+    const block = this.#block
+    if (block === undefined) return
+    const bytes = block.subarray(0, this.#filled)
+    this.#block = undefined
+    this.#filled = 0
+    await this.#settle()
+    if (bytes.byteLength <= SYNC_BELOW) {
+      this.fs.write(this.fd, bytes)
+      this.#digester.update(bytes)
+      reuse(block)
+      return
+    }
+    this.#writing = this.fs.writeLater(this.fd, bytes)
+    // Its error is reported by #settle; until then it must not count as unhandled.
+    this.#writing.catch(() => undefined)
+    this.#writingBlock = block
+    this.#digester.update(bytes)
+  }
+
+  async #settle(): Promise<void> {
+    const writing = this.#writing
+    if (writing === undefined) return
+    this.#writing = undefined
+    await writing
+    reuse(this.#writingBlock!)
+  }
+}
+
+function reuse(block: Uint8Array): void {
+  if (spare.length < SPARE_MAX) spare.push(block)
+}

@@ -1,0 +1,153 @@
+// Makes a Store of its parts: after `close` every method of every part fails with STORE_CLOSED. Pure.
+import { StoreError } from '../errors.js'
+import type { BlobStore } from './blobs.js'
+import type { LeaseStore, RecordStore, RefStore, SidecarStore, Store } from './store.js'
+
+export interface StoreParts {
+  readonly blobs: BlobStore
+  readonly refs: RefStore
+  readonly leases: LeaseStore
+  readonly records: RecordStore
+  readonly sidecars: SidecarStore
+  readonly path: string | undefined
+  exclusive<T>(fn: () => Promise<T>): Promise<T>
+  /** Releases what the parts hold; called once. */
+  release(): Promise<void>
+}
+
+type Check = () => void
+
+export function closeable(parts: StoreParts): Store {
+  let closing: Promise<void> | undefined
+  const close = () => (closing ??= parts.release())
+  const check = () => {
+    if (closing !== undefined) throw new StoreError('STORE_CLOSED', 'the store is closed')
+  }
+  return {
+    blobs: checkedBlobs(parts.blobs, check),
+    refs: checkedRefs(parts.refs, check),
+    leases: checkedLeases(parts.leases, check),
+    records: checkedRecords(parts.records, check),
+    sidecars: checkedSidecars(parts.sidecars, check),
+    path: parts.path,
+    async exclusive(fn) {
+      check()
+      return parts.exclusive(fn)
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  }
+}
+
+// Async methods reject, iterations throw when they begin, synchronous ones throw: as the contracts' own errors do.
+
+function checkedBlobs(blobs: BlobStore, check: Check): BlobStore {
+  return {
+    async put(bytes, expect, options) {
+      check()
+      return blobs.put(bytes, expect, options)
+    },
+    async *get(digest, range) {
+      check()
+      yield* blobs.get(digest, range)
+    },
+    async stat(digest) {
+      check()
+      return blobs.stat(digest)
+    },
+    async delete(digest) {
+      check()
+      return blobs.delete(digest)
+    },
+    async *list() {
+      check()
+      yield* blobs.list()
+    },
+    ...(blobs.open && {
+      async open(digest) {
+        check()
+        return blobs.open!(digest)
+      },
+    }),
+  }
+}
+
+function checkedRefs(refs: RefStore, check: Check): RefStore {
+  return {
+    async get(name) {
+      check()
+      return refs.get(name)
+    },
+    async set(name, target, expected) {
+      check()
+      return refs.set(name, target, expected)
+    },
+    async list() {
+      check()
+      return refs.list()
+    },
+    async history(name) {
+      check()
+      return refs.history(name)
+    },
+  }
+}
+
+function checkedLeases(leases: LeaseStore, check: Check): LeaseStore {
+  return {
+    async create(options) {
+      check()
+      return leases.create(options)
+    },
+    async add(id, digests) {
+      check()
+      return leases.add(id, digests)
+    },
+    async release(id) {
+      check()
+      return leases.release(id)
+    },
+    async list() {
+      check()
+      return leases.list()
+    },
+  }
+}
+
+function checkedRecords(records: RecordStore, check: Check): RecordStore {
+  return {
+    get(key) {
+      check()
+      return records.get(key)
+    },
+    async write(batch) {
+      check()
+      return records.write(batch)
+    },
+    keys(prefix) {
+      check()
+      return records.keys(prefix)
+    },
+  }
+}
+
+function checkedSidecars(sidecars: SidecarStore, check: Check): SidecarStore {
+  return {
+    get(kind, key) {
+      check()
+      return sidecars.get(kind, key)
+    },
+    async put(kind, key, bytes) {
+      check()
+      return sidecars.put(kind, key, bytes)
+    },
+    async delete(kind, key) {
+      check()
+      return sidecars.delete(kind, key)
+    },
+    async list(kind) {
+      check()
+      return sidecars.list(kind)
+    },
+  }
+}

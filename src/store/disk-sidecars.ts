@@ -1,0 +1,71 @@
+// Derived files on disk: `lamella/sidecars/<kind>/<key>`, sealed (records.ts), so that a damaged one is simply absent.
+import type { Disk } from './disk-layout.js'
+import { createTemp, discardTemp } from './disk-layout.js'
+import { errnoOf } from './disk-fs.js'
+import { checkSidecarName, seal, unseal, type Checksum } from './records.js'
+import type { SidecarStore } from './store.js'
+
+export class DiskSidecarStore implements SidecarStore {
+  constructor(
+    readonly disk: Disk,
+    readonly checksum: Checksum,
+  ) {}
+
+  get(kind: string, key: string): Uint8Array | undefined {
+    checkSidecarName(kind, key)
+    const bytes = this.disk.fs.readFile(this.#path(kind, key))
+    return bytes && unseal(`${kind}/${key}`, bytes, this.checksum)
+  }
+
+  /** Not synced: it can be made again, and damage is noticed. */
+  async put(kind: string, key: string, bytes: Uint8Array): Promise<void> {
+    checkSidecarName(kind, key)
+    const { fs } = this.disk
+    const temp = createTemp(this.disk)
+    let closed = false
+    try {
+      fs.write(temp.fd, seal(`${kind}/${key}`, bytes, this.checksum))
+      closed = true
+      fs.close(temp.fd)
+      this.#rename(temp.path, kind, key)
+    } catch (error) {
+      discardTemp(this.disk, temp, closed)
+      throw error
+    }
+  }
+
+  async delete(kind: string, key: string): Promise<void> {
+    checkSidecarName(kind, key)
+    this.disk.fs.remove(this.#path(kind, key))
+  }
+
+  async list(kind: string): Promise<string[]> {
+    checkSidecarName(kind)
+    return (this.disk.fs.readDir(`${this.disk.paths.sidecars}/${kind}`) ?? []).sort()
+  }
+
+  /** Whether a file is there and sound; `undefined` when it is not there. */
+  check(kind: string, key: string): boolean | undefined {
+    const bytes = this.disk.fs.readFile(this.#path(kind, key))
+    return bytes && unseal(`${kind}/${key}`, bytes, this.checksum) !== undefined
+  }
+
+  kinds(): string[] {
+    return (this.disk.fs.readDir(this.disk.paths.sidecars) ?? []).sort()
+  }
+
+  #path(kind: string, key: string): string {
+    return `${this.disk.paths.sidecars}/${kind}/${key}`
+  }
+
+  #rename(from: string, kind: string, key: string): void {
+    const to = this.#path(kind, key)
+    try {
+      this.disk.fs.rename(from, to)
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') throw error
+      this.disk.fs.makeDir(`${this.disk.paths.sidecars}/${kind}`)
+      this.disk.fs.rename(from, to)
+    }
+  }
+}

@@ -1,0 +1,104 @@
+// A whole Store in a folder. Opening reads two small files; everything else is opened when it is first used. An effect
+// file: it brings the disk store's parts together with Node's.
+import { crc32 } from 'node:zlib'
+import { systemEnv, type Env } from '../env.js'
+import { closeable } from './closeable.js'
+import { DiskBlobStore } from './disk.js'
+import type { DiskFs } from './disk-fs.js'
+import { type Disk, type Durability, layoutPaths, makeOwnFolder, openLayout } from './disk-layout.js'
+import { DiskLeaseStore } from './disk-leases.js'
+import { DiskRefStore } from './disk-refs.js'
+import { DiskSidecarStore } from './disk-sidecars.js'
+import { LmdbRecordStore } from './lmdb-records.js'
+import { createLock, type Lock } from './lock.js'
+import { nodeFs } from './node-fs.js'
+import { currentOwner, isOwnerAlive } from './owner.js'
+import type { Store } from './store.js'
+
+export interface DiskStoreOptions {
+  /** Default `full`. */
+  readonly durability?: Durability
+  /** Make the store when the folder is absent or empty. Default true. */
+  readonly create?: boolean
+  readonly env?: Env
+  /** The file system below, for fault injection. */
+  readonly fs?: DiskFs
+}
+
+/** @see openDiskStore in open.ts */
+export async function openDiskStoreNow(path: string, options: DiskStoreOptions = {}): Promise<Store> {
+  const env = options.env ?? systemEnv
+  const disk = openDisk(path, options)
+  await openLayout(disk, options.create ?? true)
+  const nowMs = () => Number(env.now() / 1_000_000n)
+  const lock = createStoreLock(disk, nowMs)
+  const gate = sweepGate(disk, lock)
+  const blobs = new DiskBlobStore(disk, { now: nowMs, gate })
+  const records = new LmdbRecordStore(disk, crc32)
+  return closeable({
+    blobs,
+    refs: new DiskRefStore(disk, blobs, env, lock.run),
+    leases: new DiskLeaseStore(disk, env, gate),
+    records,
+    sidecars: new DiskSidecarStore(disk, crc32),
+    path,
+    exclusive: (fn) => lock.run(() => sweeping(disk, fn)),
+    async release() {
+      blobs.close()
+      await records.close()
+    },
+  })
+}
+
+function openDisk(path: string, options: DiskStoreOptions): Disk {
+  const root = path.length > 1 ? path.replace(/\/+$/, '') || '/' : path
+  // Names of temporary files carry the process, so that gc can tell whose they are; the dice are not the Env's, whose
+  // fixed sequence would make two processes choose the same names.
+  let count = 0
+  const mine = Math.random().toString(36).slice(2, 10)
+  return {
+    fs: options.fs ?? nodeFs,
+    paths: layoutPaths(root),
+    durability: options.durability ?? 'full',
+    tempName: () => `${process.pid}-${mine}-${++count}`,
+  }
+}
+
+function createStoreLock(disk: Disk, nowMs: () => number): Lock {
+  return createLock({
+    fs: disk.fs,
+    folder: disk.paths.locks,
+    tempPath: () => {
+      makeOwnFolder(disk)
+      return `${disk.paths.temp}/${disk.tempName()}`
+    },
+    owner: currentOwner,
+    isAlive: isOwnerAlive,
+    nowMs,
+  })
+}
+
+/** Marks the store as being swept while `fn` runs. The caller holds the lock. */
+async function sweeping<T>(disk: Disk, fn: () => Promise<T>): Promise<T> {
+  const { fs, paths } = disk
+  // One that is there is left from a process that died with the lock.
+  fs.remove(paths.sweeping)
+  fs.close(fs.open(paths.sweeping, 'create'))
+  try {
+    return await fn()
+  } finally {
+    fs.remove(paths.sweeping)
+  }
+}
+
+/**
+ * Waits for a sweep that is under way. Whoever shields a blob (renews its time, leases it) and then passes the gate
+ * knows: a sweep that began before has ended, one that begins later sees the shield.
+ */
+function sweepGate(disk: Disk, lock: Lock): () => Promise<void> {
+  const { fs, paths } = disk
+  return async () => {
+    if (fs.stat(paths.sweeping) === undefined) return
+    await lock.run(async () => void fs.remove(paths.sweeping))
+  }
+}

@@ -1,0 +1,264 @@
+// BlobStore in a folder: `blobs/sha256/<hex>` of an OCI image layout. A blob comes to be in containerd's order: temporary
+// file → hash while writing → size and digest check → fsync → rename → fsync of the folder.
+import { digestOf, hexOf, type Digest, isDigest } from '../digest.js'
+import { AbortError, StoreError, throwIfAborted } from '../errors.js'
+import {
+  type BlobBytes,
+  type BlobInfo,
+  type BlobReader,
+  type BlobStore,
+  type ByteRange,
+  type Expectation,
+} from './blobs.js'
+import { BlobWriter } from './blob-writer.js'
+import { errnoOf, isReadOnlyError } from './disk-fs.js'
+import { blobPath, createTemp, discardTemp, type Disk, type TempFile } from './disk-layout.js'
+import { FdPool } from './fd-pool.js'
+import { checkRange } from './memory.js'
+import { blobNotFound, checkExpectation, measure, verified } from './verify.js'
+
+/** Reads of a whole blob come in pieces of this size. */
+const READ_BYTES = 1 << 20
+/** Up to this size a blob is read at once, without a turn of the event loop. */
+const READ_AT_ONCE = 256 << 10
+/** A put of bytes that are there renews the blob's time when it is older than this, so gc sees that it is wanted. */
+const FRESH_MS = 10 * 60 * 1000
+
+export interface DiskBlobStoreOptions {
+  /** Milliseconds since the epoch. Default: the wall clock. */
+  readonly now?: () => number
+  /** Awaited before a put of bytes that are already there returns; see `Store.exclusive`. */
+  readonly gate?: () => Promise<void>
+}
+
+export class DiskBlobStore implements BlobStore {
+  readonly #disk: Disk
+  readonly #fds: FdPool
+  readonly #now: () => number
+  readonly #gate: () => Promise<void>
+  #closed = false
+  #folderSync: { started: boolean; done: Promise<void> } | undefined
+
+  constructor(disk: Disk, options: DiskBlobStoreOptions = {}) {
+    this.#disk = disk
+    this.#fds = new FdPool(disk.fs)
+    this.#now = options.now ?? Date.now
+    this.#gate = options.gate ?? (() => Promise.resolve())
+  }
+
+  async put(
+    bytes: BlobBytes,
+    expect: Expectation = {},
+    options: { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<BlobInfo> {
+    throwIfAborted(options.signal)
+    if (bytes instanceof Uint8Array) {
+      const info = { digest: digestOf(bytes), size: bytes.byteLength }
+      checkExpectation(info, expect)
+      if (await this.#renew(info)) return info
+      return this.#write(bytes, info, options.signal)
+    }
+    if (expect.digest !== undefined && (await this.#renew(expect as BlobInfo))) {
+      return measure(bytes, expect, () => throwIfAborted(options.signal))
+    }
+    return this.#write(bytes, expect, options.signal)
+  }
+
+  async *get(digest: Digest, range?: ByteRange): AsyncGenerator<Uint8Array> {
+    if (range !== undefined) {
+      checkRange(range)
+      yield* this.#chunks(digest, range.offset, range.length)
+    } else {
+      yield* verified(this.#chunks(digest, 0, Number.POSITIVE_INFINITY), { digest })
+    }
+  }
+
+  async stat(digest: Digest): Promise<BlobInfo | undefined> {
+    return this.#stat(digest)
+  }
+
+  async delete(digest: Digest): Promise<boolean> {
+    const path = this.#path(digest)
+    this.#fds.drop(path)
+    return this.#disk.fs.remove(path)
+  }
+
+  async *list(): AsyncGenerator<BlobInfo> {
+    for (const name of this.#disk.fs.readDir(this.#disk.paths.blobs) ?? []) {
+      const digest = `sha256:${name}`
+      const info = isDigest(digest) ? this.#stat(digest) : undefined
+      if (info !== undefined) yield info
+    }
+  }
+
+  async open(digest: Digest): Promise<BlobReader> {
+    const info = this.#stat(digest)
+    if (info === undefined) throw blobNotFound(digest)
+    return { digest, size: info.size, read: (offset, length) => this.#read(info, offset, length) }
+  }
+
+  /** Closes the files that readers share. They fail with STORE_CLOSED from then on. */
+  close(): void {
+    this.#closed = true
+    this.#fds.close()
+  }
+
+  #path(digest: Digest): string {
+    return blobPath(this.#disk.paths, digest)
+  }
+
+  #stat(digest: Digest): BlobInfo | undefined {
+    const stat = this.#disk.fs.stat(this.#path(digest))
+    return stat?.kind === 'file' ? { digest, size: stat.size, addedMs: stat.mtimeMs } : undefined
+  }
+
+  #read({ digest, size }: BlobInfo, offset: number, length: number): Uint8Array {
+    if (this.#closed) throw new StoreError('STORE_CLOSED', 'the store is closed')
+    if (offset < 0 || length < 0 || offset + length > size) throw outOfRange(digest, offset, length, size)
+    const out = new Uint8Array(length)
+    const count = this.#disk.fs.read(this.#fd(digest), out, offset)
+    // The file became shorter after it was opened, which nothing of ours does.
+    if (count !== length) throw outOfRange(digest, offset, length, offset + count)
+    return out
+  }
+
+  #fd(digest: Digest): number {
+    try {
+      return this.#fds.get(this.#path(digest))
+    } catch (error) {
+      throw errnoOf(error) === 'ENOENT' ? blobNotFound(digest, error) : error
+    }
+  }
+
+  async *#chunks(digest: Digest, offset: number, length: number): AsyncGenerator<Uint8Array> {
+    const { fs } = this.#disk
+    let fd: number
+    try {
+      fd = fs.open(this.#path(digest), 'read')
+    } catch (error) {
+      throw errnoOf(error) === 'ENOENT' ? blobNotFound(digest, error) : error
+    }
+    try {
+      const end = Math.min(fs.statFd(fd).size, offset + length)
+      for (let at = offset; at < end;) {
+        const chunk = new Uint8Array(Math.min(READ_BYTES, end - at))
+        const small = end - offset <= READ_AT_ONCE
+        const count = small ? fs.read(fd, chunk, at) : await fs.readLater(fd, chunk, at)
+        if (count === 0) break
+        yield chunk.subarray(0, count)
+        at += count
+      }
+    } finally {
+      fs.close(fd)
+    }
+  }
+
+  /**
+   * Whether the blob is there, and stays there for now: its time is renewed, and a gc that may have looked at it before
+   * that has ended. A file of the wrong size is as good as none; it will be replaced.
+   */
+  async #renew(blob: { readonly digest?: Digest; readonly size?: number | undefined }): Promise<boolean> {
+    const digest = blob.digest!
+    const found = this.#stat(digest)
+    if (found === undefined || (blob.size !== undefined && found.size !== blob.size)) return false
+    const now = this.#now()
+    if (now - found.addedMs! > FRESH_MS && !this.#touch(digest, now)) return false
+    await this.#gate()
+    if (this.#stat(digest) === undefined) return false
+    // Whoever renamed it may not have come to the fsync yet.
+    await this.#syncFolder()
+    return true
+  }
+
+  #touch(digest: Digest, timeMs: number): boolean {
+    try {
+      return this.#disk.fs.touch(this.#path(digest), timeMs)
+    } catch (error) {
+      // A layout that we may only read is not swept by us either.
+      if (isReadOnlyError(error)) return true
+      throw error
+    }
+  }
+
+  async #write(bytes: BlobBytes, expect: Expectation, signal: AbortSignal | undefined): Promise<BlobInfo> {
+    const temp = createTemp(this.#disk, 0o444)
+    const writer = new BlobWriter(this.#disk.fs, temp.fd, expect)
+    let closed = false
+    try {
+      await feed(writer, bytes, signal)
+      const info = await writer.finish()
+      if (this.#disk.durability === 'full') await this.#disk.fs.sync(temp.fd)
+      throwIfAborted(signal)
+      closed = true
+      this.#disk.fs.close(temp.fd)
+      await this.#publish(temp, info)
+      return info
+    } catch (error) {
+      await writer.abandon()
+      discardTemp(this.#disk, temp, closed)
+      throw error
+    }
+  }
+
+  /** Gives a whole, verified temporary file its name. */
+  async #publish(temp: Pick<TempFile, 'path'>, info: BlobInfo): Promise<void> {
+    const { fs, paths } = this.#disk
+    if (await this.#renew(info)) {
+      fs.remove(temp.path)
+      return
+    }
+    const path = this.#path(info.digest)
+    this.#fds.drop(path)
+    try {
+      fs.rename(temp.path, path)
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT' || fs.stat(paths.blobs) !== undefined) throw error
+      fs.makeDir(paths.blobs)
+      fs.rename(temp.path, path)
+    }
+    await this.#syncFolder()
+  }
+
+  /** fsync of the folder of blobs. Puts that end at the same time share one that began after all their renames. */
+  async #syncFolder(): Promise<void> {
+    if (this.#disk.durability === 'none') return
+    let sync = this.#folderSync
+    if (sync === undefined || sync.started) {
+      const before = sync?.done.catch(() => undefined)
+      const next = { started: false, done: Promise.resolve() }
+      next.done = Promise.resolve(before).then(() => {
+        next.started = true
+        return this.#disk.fs.syncDir(this.#disk.paths.blobs)
+      })
+      this.#folderSync = sync = next
+    }
+    await sync.done
+  }
+}
+
+async function feed(writer: BlobWriter, bytes: BlobBytes, signal: AbortSignal | undefined): Promise<void> {
+  if (bytes instanceof Uint8Array) {
+    await writer.add(bytes)
+  } else if (Symbol.iterator in bytes) {
+    // Without `for await`, which costs a turn of the event loop for each of a tar's many small pieces.
+    for (const chunk of bytes) {
+      if (signal?.aborted) throw new AbortError(signal.reason)
+      const wait = writer.add(chunk)
+      if (wait !== undefined) await wait
+    }
+  } else {
+    for await (const chunk of bytes) {
+      if (signal?.aborted) throw new AbortError(signal.reason)
+      const wait = writer.add(chunk)
+      if (wait !== undefined) await wait
+    }
+  }
+}
+
+function outOfRange(digest: Digest, offset: number, length: number, size: number): StoreError {
+  return new StoreError(
+    'SIZE_MISMATCH',
+    `range ${offset}+${length} is not within blob ${hexOf(digest)} of ${size} bytes`,
+    { data: { digest, offset, length, size } },
+  )
+}
