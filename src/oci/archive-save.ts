@@ -1,0 +1,215 @@
+// Writing images into archives: docker save's form of today, which is an OCI layout with a `manifest.json` beside it and
+// uncompressed layers, and OCI archives. The same images and options give the same bytes.
+import { canonicalJson, describe, MEDIA_TYPES, REF_NAME_ANNOTATION, type Descriptor } from '../descriptor.js'
+import { digestOfUncompressed, hexOf, type Digest } from '../digest.js'
+import { throwIfAborted } from '../errors.js'
+import {
+  compressStream,
+  openBlob,
+  openLayerBlob,
+  readBlob,
+  type BlobReader,
+  type Compression,
+  type Store,
+} from '../store/index.js'
+import { readImage, type Image } from './image.js'
+import { encodeManifest } from './spec.js'
+
+export interface SaveOptions {
+  readonly format: 'docker-archive' | 'oci-archive'
+  /**
+   * How layers leave: recompressed to this form. Left out, an OCI archive keeps each layer as it is stored, and a docker
+   * archive has them uncompressed, as `docker save` writes them.
+   */
+  readonly compression?: Compression | undefined
+  /** Of the compression; its library's default when left out. */
+  readonly level?: number | undefined
+  readonly signal?: AbortSignal | undefined
+  readonly onProgress?: ((bytes: number) => void) | undefined
+}
+
+export interface ImageToSave {
+  readonly descriptor: Descriptor
+  /** Names under which it is found again; may be none. */
+  readonly names: readonly string[]
+}
+
+type Member =
+  | { readonly path: string; readonly bytes: Uint8Array }
+  | { readonly path: string; readonly reader: BlobReader }
+
+const CHUNK_BYTES = 1 << 20
+const LAYER_TYPES: Readonly<Record<Compression, string>> = {
+  none: MEDIA_TYPES.layer,
+  gzip: MEDIA_TYPES.layerGzip,
+  zstd: MEDIA_TYPES.layerZstd,
+}
+
+/**
+ * The bytes of an archive that holds the images. Everything is looked up before the first byte comes; blobs are then
+ * streamed one after the other, each once, however many images share it.
+ *
+ * @throws StoreError BLOB_NOT_FOUND | DIGEST_MISMATCH, ImageError as `readImage`
+ */
+export async function* saveArchive(
+  store: Store,
+  images: readonly ImageToSave[],
+  options: SaveOptions,
+): AsyncIterable<Uint8Array> {
+  const lease = await store.leases.create()
+  try {
+    yield* packMembers(await planMembers(store, images, options, lease.id), options)
+  } finally {
+    await store.leases.release(lease.id)
+  }
+}
+
+/** All members in the order in which they are written: documents first, so that a reader knows early what comes. */
+async function planMembers(
+  store: Store,
+  images: readonly ImageToSave[],
+  options: SaveOptions,
+  lease: string,
+): Promise<Member[]> {
+  const documents = new Map<Digest, Uint8Array>()
+  const layers = new Map<Digest, BlobReader>()
+  const manifests: Descriptor[] = []
+  const dockerEntries: { Config: string; RepoTags: readonly string[]; Layers: readonly string[] }[] = []
+  const repositories: Record<string, Record<string, string>> = {}
+  const compression = options.compression ?? (options.format === 'docker-archive' ? 'none' : undefined)
+
+  for (const { descriptor, names } of images) {
+    const image = await readImage(store.blobs, descriptor)
+    const out: Descriptor[] = []
+    for (const layer of image.layers) {
+      const prepared = await prepareLayer(store, layer, compression, options, lease)
+      layers.set(prepared.descriptor.digest, prepared.reader)
+      out.push(prepared.descriptor)
+    }
+    const isSame = out.every((layer, i) => layer.digest === image.manifest.layers[i]!.digest)
+    const manifestBytes = isSame
+      ? await readBlob(store.blobs, image.descriptor.digest)
+      : encodeManifest({ ...image.manifest, mediaType: MEDIA_TYPES.manifest, layers: out })
+    const manifest = describe(isSame ? image.descriptor.mediaType : MEDIA_TYPES.manifest, manifestBytes)
+    documents.set(manifest.digest, manifestBytes)
+    documents.set(image.manifest.config.digest, await readBlob(store.blobs, image.manifest.config.digest))
+    manifests.push(...namedDescriptors(manifest, image, names))
+    dockerEntries.push({
+      Config: blobPath(image.manifest.config.digest),
+      RepoTags: names,
+      Layers: out.map(({ digest }) => blobPath(digest)),
+    })
+    for (const name of names) addRepository(repositories, name, out.at(-1)?.digest)
+  }
+
+  const index = { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests }
+  return [
+    { path: 'oci-layout', bytes: canonicalJson({ imageLayoutVersion: '1.0.0' }) },
+    { path: 'index.json', bytes: canonicalJson(index) },
+    ...(options.format === 'docker-archive'
+      ? [
+          { path: 'manifest.json', bytes: canonicalJson(dockerEntries) },
+          { path: 'repositories', bytes: canonicalJson(repositories) },
+        ]
+      : []),
+    ...[...documents].map(([digest, bytes]) => ({ path: blobPath(digest), bytes })),
+    ...[...layers].map(([digest, reader]) => ({ path: blobPath(digest), reader })),
+  ]
+}
+
+function namedDescriptors(manifest: Descriptor, image: Image, names: readonly string[]): Descriptor[] {
+  const { os, architecture, variant } = image.config
+  const platform = { architecture, os, ...(variant === undefined ? {} : { variant }) }
+  if (names.length === 0) return [{ ...manifest, platform }]
+  return names.map((name) => ({ ...manifest, annotations: { [REF_NAME_ANNOTATION]: name }, platform }))
+}
+
+/** `repositories` is what tools older than Docker 1.10 read; those of today ignore it. */
+function addRepository(
+  out: Record<string, Record<string, string>>,
+  name: string,
+  top: Digest | undefined,
+): void {
+  const colon = name.lastIndexOf(':')
+  if (top === undefined || colon <= name.lastIndexOf('/')) return
+  const repository = name.slice(0, colon)
+  out[repository] = { ...out[repository], [name.slice(colon + 1)]: hexOf(top) }
+}
+
+function blobPath(digest: Digest): string {
+  return `blobs/sha256/${hexOf(digest)}`
+}
+
+async function prepareLayer(
+  store: Store,
+  layer: Image['layers'][number],
+  compression: Compression | undefined,
+  options: SaveOptions,
+  lease: string,
+): Promise<{ descriptor: Descriptor; reader: BlobReader }> {
+  throwIfAborted(options.signal)
+  const { descriptor, diffID } = layer
+  if (compression === undefined) return { descriptor, reader: await openBlob(store.blobs, descriptor.digest) }
+  const plain = await openLayerBlob(store, descriptor, diffID)
+  if (compression === 'none') {
+    return {
+      descriptor: { mediaType: LAYER_TYPES.none, digest: digestOfUncompressed(diffID), size: plain.size },
+      reader: plain,
+    }
+  }
+  const compressed = compressStream(chunksOf(plain), compression, options.level)
+  const { digest, size } = await store.blobs.put(compressed, undefined, { signal: options.signal })
+  await store.leases.add(lease, [digest])
+  return {
+    descriptor: { mediaType: LAYER_TYPES[compression], digest, size },
+    reader: await openBlob(store.blobs, digest),
+  }
+}
+
+function* chunksOf(reader: BlobReader): Iterable<Uint8Array> {
+  for (let at = 0; at < reader.size; at += CHUNK_BYTES) {
+    yield reader.read(at, Math.min(CHUNK_BYTES, reader.size - at))
+  }
+}
+
+const FOLDERS = ['blobs', 'blobs/sha256']
+const EPOCH = new Date(0)
+
+async function* packMembers(members: readonly Member[], options: SaveOptions): AsyncIterable<Uint8Array> {
+  const { pack } = await import('tar-stream')
+  const archive = pack()
+  const writing = writeMembers(archive, members, options)
+  // A failure reaches the reader through the stream; without this it would also be an unhandled rejection.
+  writing.catch((error: Error) => archive.destroy(error))
+  let written = 0
+  for await (const chunk of archive as AsyncIterable<Uint8Array>) {
+    written += chunk.byteLength
+    options.onProgress?.(written)
+    yield chunk
+  }
+  await writing
+}
+
+async function writeMembers(
+  archive: import('tar-stream').Pack,
+  members: readonly Member[],
+  options: SaveOptions,
+): Promise<void> {
+  for (const path of FOLDERS) archive.entry({ name: path, type: 'directory', mode: 0o755, mtime: EPOCH })
+  for (const member of members) {
+    const size = 'bytes' in member ? member.bytes.byteLength : member.reader.size
+    const entry = archive.entry({ name: member.path, size, mode: 0o444, mtime: EPOCH })
+    const done = new Promise<void>((resolve, reject) => {
+      entry.on('finish', () => resolve())
+      entry.on('error', reject)
+    })
+    for (const chunk of 'bytes' in member ? [member.bytes] : chunksOf(member.reader)) {
+      throwIfAborted(options.signal)
+      // oxlint-disable-next-line no-loop-func -- one entry at a time: the archive's format knows no other way
+      if (!entry.write(chunk)) await new Promise<void>((resolve) => entry.once('drain', () => resolve()))
+    }
+    entry.end(undefined)
+    await done
+  }
+  archive.finalize()
+}
