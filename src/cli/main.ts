@@ -16,6 +16,37 @@ const COMMANDS: Readonly<
   },
   ls: { summary: 'list files of an image', load: () => import('./commands/ls.js') },
   cat: { summary: 'print a file of an image', load: () => import('./commands/cat.js') },
+  tag: {
+    summary: 'give an image a further name, or an older state its name back',
+    load: () => import('./commands/tag.js'),
+  },
+  rmi: { summary: 'remove names of images', load: () => import('./commands/rmi.js') },
+  reflog: { summary: 'show what a name pointed at before', load: () => import('./commands/reflog.js') },
+  inspect: {
+    summary: 'print everything known of images, as JSON',
+    load: () => import('./commands/inspect.js'),
+  },
+  load: {
+    summary: 'take images in from an archive or a layout folder',
+    load: () => import('./commands/load.js'),
+  },
+  save: {
+    summary: 'write images into an archive or a layout folder',
+    load: () => import('./commands/save.js'),
+  },
+  export: { summary: 'write the files of an image as one tar', load: () => import('./commands/export.js') },
+  checkout: {
+    summary: 'write the files of an image into a folder',
+    load: () => import('./commands/checkout.js'),
+  },
+  diff: {
+    summary: 'show what differs between two images, or two layers of one',
+    load: () => import('./commands/diff.js'),
+  },
+  analyze: {
+    summary: 'show what the layers of an image cost and share',
+    load: () => import('./commands/analyze.js'),
+  },
 }
 
 const EXIT_FAILURE = 1

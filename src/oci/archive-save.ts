@@ -1,8 +1,8 @@
 // Writing images into archives: docker save's form of today, which is an OCI layout with a `manifest.json` beside it and
 // uncompressed layers, and OCI archives. The same images and options give the same bytes.
 import { canonicalJson, describe, MEDIA_TYPES, REF_NAME_ANNOTATION, type Descriptor } from '../descriptor.js'
-import { digestOfUncompressed, hexOf, type Digest } from '../digest.js'
-import { throwIfAborted } from '../errors.js'
+import { createDigester, digestOfUncompressed, hexOf, type Digest } from '../digest.js'
+import { StoreError, throwIfAborted } from '../errors.js'
 import {
   compressStream,
   openBlob,
@@ -64,20 +64,61 @@ export async function* saveArchive(
   }
 }
 
-/** All members in the order in which they are written: documents first, so that a reader knows early what comes. */
-async function planMembers(
+/**
+ * Copies images into another store, with their refs set last. The target is an OCI layout on disk when it is a disk
+ * store, so this is also how a layout folder is written.
+ *
+ * @param options.compression  as for `saveArchive`; left out, layers are kept as they are stored
+ */
+export async function saveLayout(
+  store: Store,
+  images: readonly ImageToSave[],
+  target: Store,
+  options: Omit<SaveOptions, 'format'> = {},
+): Promise<void> {
+  const lease = await store.leases.create()
+  try {
+    const plan = await planImages(store, images, { ...options, format: 'oci-archive' }, lease.id)
+    for (const [digest, reader] of plan.layers) {
+      throwIfAborted(options.signal)
+      if ((await target.blobs.stat(digest)) === undefined) {
+        await target.blobs.put(chunksOf(reader), { digest, size: reader.size }, { signal: options.signal })
+      }
+    }
+    // Children before parents: configs stand before the manifests that name them.
+    for (const [digest, bytes] of plan.documents) await target.blobs.put(bytes, { digest })
+    for (const { manifest, names } of plan.images) {
+      for (const name of names) await target.refs.set(name, manifest)
+    }
+  } finally {
+    await store.leases.release(lease.id)
+  }
+}
+
+interface PlannedImage {
+  readonly manifest: Descriptor
+  readonly image: Image
+  readonly layers: readonly Descriptor[]
+  readonly names: readonly string[]
+}
+
+interface SavePlan {
+  /** Configs before the manifests that name them. */
+  readonly documents: ReadonlyMap<Digest, Uint8Array>
+  readonly layers: ReadonlyMap<Digest, BlobReader>
+  readonly images: readonly PlannedImage[]
+}
+
+async function planImages(
   store: Store,
   images: readonly ImageToSave[],
   options: SaveOptions,
   lease: string,
-): Promise<Member[]> {
+): Promise<SavePlan> {
   const documents = new Map<Digest, Uint8Array>()
   const layers = new Map<Digest, BlobReader>()
-  const manifests: Descriptor[] = []
-  const dockerEntries: { Config: string; RepoTags: readonly string[]; Layers: readonly string[] }[] = []
-  const repositories: Record<string, Record<string, string>> = {}
+  const planned: PlannedImage[] = []
   const compression = options.compression ?? (options.format === 'docker-archive' ? 'none' : undefined)
-
   for (const { descriptor, names } of images) {
     const image = await readImage(store.blobs, descriptor)
     const out: Descriptor[] = []
@@ -86,34 +127,55 @@ async function planMembers(
       layers.set(prepared.descriptor.digest, prepared.reader)
       out.push(prepared.descriptor)
     }
+    documents.set(image.manifest.config.digest, await readBlob(store.blobs, image.manifest.config.digest))
     const isSame = out.every((layer, i) => layer.digest === image.manifest.layers[i]!.digest)
-    const manifestBytes = isSame
+    const bytes = isSame
       ? await readBlob(store.blobs, image.descriptor.digest)
       : encodeManifest({ ...image.manifest, mediaType: MEDIA_TYPES.manifest, layers: out })
-    const manifest = describe(isSame ? image.descriptor.mediaType : MEDIA_TYPES.manifest, manifestBytes)
-    documents.set(manifest.digest, manifestBytes)
-    documents.set(image.manifest.config.digest, await readBlob(store.blobs, image.manifest.config.digest))
-    manifests.push(...namedDescriptors(manifest, image, names))
-    dockerEntries.push({
-      Config: blobPath(image.manifest.config.digest),
-      RepoTags: names,
-      Layers: out.map(({ digest }) => blobPath(digest)),
-    })
-    for (const name of names) addRepository(repositories, name, out.at(-1)?.digest)
+    const manifest = describe(isSame ? image.descriptor.mediaType : MEDIA_TYPES.manifest, bytes)
+    documents.set(manifest.digest, bytes)
+    planned.push({ manifest, image, layers: out, names })
   }
+  return { documents, layers, images: planned }
+}
 
-  const index = { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests }
-  return [
+/** All members in the order in which they are written: documents first, so that a reader knows early what comes. */
+async function planMembers(
+  store: Store,
+  images: readonly ImageToSave[],
+  options: SaveOptions,
+  lease: string,
+): Promise<Member[]> {
+  const plan = await planImages(store, images, options, lease)
+  const manifests = plan.images.flatMap(({ manifest, image, names }) =>
+    namedDescriptors(manifest, image, names),
+  )
+  const members: Member[] = [
     { path: 'oci-layout', bytes: canonicalJson({ imageLayoutVersion: '1.0.0' }) },
-    { path: 'index.json', bytes: canonicalJson(index) },
-    ...(options.format === 'docker-archive'
-      ? [
-          { path: 'manifest.json', bytes: canonicalJson(dockerEntries) },
-          { path: 'repositories', bytes: canonicalJson(repositories) },
-        ]
-      : []),
-    ...[...documents].map(([digest, bytes]) => ({ path: blobPath(digest), bytes })),
-    ...[...layers].map(([digest, reader]) => ({ path: blobPath(digest), reader })),
+    {
+      path: 'index.json',
+      bytes: canonicalJson({ schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests }),
+    },
+  ]
+  if (options.format === 'docker-archive') members.push(...dockerMembers(plan.images))
+  for (const [digest, bytes] of plan.documents) members.push({ path: blobPath(digest), bytes })
+  for (const [digest, reader] of plan.layers) members.push({ path: blobPath(digest), reader })
+  return members
+}
+
+function dockerMembers(images: readonly PlannedImage[]): Member[] {
+  const repositories: Record<string, Record<string, string>> = {}
+  for (const { names, layers } of images) {
+    for (const name of names) addRepository(repositories, name, layers.at(-1)?.digest)
+  }
+  const entries = images.map(({ image, names, layers }) => ({
+    Config: blobPath(image.manifest.config.digest),
+    RepoTags: names,
+    Layers: layers.map(({ digest }) => blobPath(digest)),
+  }))
+  return [
+    { path: 'manifest.json', bytes: canonicalJson(entries) },
+    { path: 'repositories', bytes: canonicalJson(repositories) },
   ]
 }
 
@@ -166,10 +228,23 @@ async function prepareLayer(
   }
 }
 
+/** The whole blob, verified: what leaves the store is what its digest says. @throws StoreError DIGEST_MISMATCH */
 function* chunksOf(reader: BlobReader): Iterable<Uint8Array> {
+  const digester = createDigester()
   for (let at = 0; at < reader.size; at += CHUNK_BYTES) {
-    yield reader.read(at, Math.min(CHUNK_BYTES, reader.size - at))
+    const chunk = reader.read(at, Math.min(CHUNK_BYTES, reader.size - at))
+    digester.update(chunk)
+    yield chunk
   }
+  const actual = digester.digest()
+  if (actual === reader.digest) return
+  throw new StoreError(
+    'DIGEST_MISMATCH',
+    `blob ${reader.digest} is damaged: its bytes have digest ${actual}`,
+    {
+      data: { expected: reader.digest, actual },
+    },
+  )
 }
 
 const FOLDERS = ['blobs', 'blobs/sha256']

@@ -1,7 +1,8 @@
 // Front door of the OCI room: images, their documents and their names.
 export { loadArchive } from './archive-load.js'
 export type { LoadedImage, LoadOptions } from './archive-load.js'
-export { saveArchive } from './archive-save.js'
+export { saveArchive, saveLayout } from './archive-save.js'
+export { loadLayout } from './layout.js'
 export type { ImageToSave, SaveOptions } from './archive-save.js'
 export { childrenOf, copyImage, formatPlatform, readImage, resolveImage, writeImage } from './image.js'
 export type { Image, ImageLayer, WriteImageOptions } from './image.js'
