@@ -8,6 +8,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: '#platform', replacement: src('platform/node.ts') },
+      { find: '#unionfs-host', replacement: src('unionfs/host-node.ts') },
       { find: /^lamella$/, replacement: src('index.ts') },
       { find: /^lamella\/(.+)$/, replacement: src('$1/index.ts') },
     ],

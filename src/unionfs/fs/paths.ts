@@ -1,0 +1,249 @@
+// Operations on paths: stat and access, making and removing names, links, metadata.
+import { encodePath } from '../../path.js'
+import * as attributes from '../kernel/attributes.js'
+import { fail, Fault, type ErrnoCode } from '../kernel/fault.js'
+import type { Kernel } from '../kernel/kernel.js'
+import * as names from '../kernel/names.js'
+import { UpperNode, type AnyNode } from '../kernel/upper.js'
+import {
+  checkAccessMode,
+  checkObject,
+  encodeName,
+  encodingOf,
+  shown,
+  toBoolean,
+  toId,
+  toMode,
+  toOptions,
+  toPath,
+  toTime,
+} from './arguments.js'
+import { attempt, codedError, fsError, textOf } from './errno.js'
+import { op, type OpTable } from './op.js'
+import { bigIntStatsOf, statsOf, StatFs, type BigIntStats, type Stats } from './stats.js'
+
+interface StatOptions {
+  readonly bigint?: boolean
+  readonly throwIfNoEntry?: boolean
+}
+
+/** st_dev of a node: lower nodes below a mount belong to that mount's device, which their path told. */
+export function statNode(kernel: Kernel, node: AnyNode, isBigInt: boolean): Stats | BigIntStats {
+  const dev = node instanceof UpperNode ? node.superblock.dev : kernel.superblock.dev
+  return isBigInt ? bigIntStatsOf(node, dev) : statsOf(node, dev)
+}
+
+function stat(kernel: Kernel, syscall: 'stat' | 'lstat') {
+  const follows = syscall === 'stat'
+  return (path: unknown, options: StatOptions | undefined) => {
+    const name = toPath(path)
+    return () => {
+      const found = kernel.find(name, follows)
+      if (typeof found !== 'string') return statNode(kernel, found, options?.bigint === true)
+      if (options?.throwIfNoEntry === false && (found === 'ENOENT' || found === 'ENOTDIR')) return undefined
+      throw fsError(found, syscall, textOf(shown(path)))
+    }
+  }
+}
+
+/**
+ * mkdir with all missing parents; the first directory made, as it stands in the path. The order of attempts is that of
+ * Node's own (MKDirpSync), because it decides which error wins.
+ */
+function makeParents(kernel: Kernel, name: string, mode: number): string | undefined {
+  let first: string | undefined
+  const pending = [name]
+  while (pending.length > 0) {
+    const path = pending.pop()!
+    let code = faultOf(() => names.mkdir(kernel, path, mode))
+    if (code === undefined) {
+      first ??= path
+      continue
+    }
+    if (code === 'EACCES' || code === 'ENOTDIR' || code === 'EPERM') fail(code)
+    if (code === 'ENOENT') {
+      const parent = path.slice(0, Math.max(0, path.lastIndexOf('/')))
+      if (parent !== path && path.includes('/')) {
+        pending.push(path, parent)
+        continue
+      }
+      if (pending.length > 0) continue
+      code = 'EEXIST'
+    }
+    const there = kernel.find(path, true)
+    if (typeof there === 'string') fail(there)
+    if (there.kind !== 'dir') fail(code === 'EEXIST' && pending.length > 0 ? 'ENOTDIR' : 'EEXIST')
+  }
+  return first
+}
+
+function faultOf(body: () => void): ErrnoCode | undefined {
+  try {
+    body()
+    return undefined
+  } catch (error) {
+    if (error instanceof Fault) return error.code
+    throw error
+  }
+}
+
+const TEMP_LETTERS = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789'
+const TEMP_TRIES = 100
+
+function mkdtemp(kernel: Kernel, prefix: string): string {
+  for (let i = 0; ; i++) {
+    const dice = BigInt(`0x${kernel.randomId()}`) + BigInt(i)
+    let suffix = ''
+    for (let rest = dice, n = 0; n < 6; n++, rest /= 62n) suffix += TEMP_LETTERS[Number(rest % 62n)]
+    try {
+      names.mkdir(kernel, prefix + suffix, 0o700)
+      return prefix + suffix
+    } catch (error) {
+      if ((error as { code?: string }).code !== 'EEXIST' || i === TEMP_TRIES) throw error
+    }
+  }
+}
+
+export function pathOps(kernel: Kernel): OpTable {
+  const change = (syscall: string, path: unknown, follows: boolean, body: (node: UpperNode) => void) => {
+    const name = toPath(path)
+    return () => attempt(syscall, shown(path), undefined, () => body(kernel.ownPath(name, follows)))
+  }
+  const setTimes = (syscall: string, follows: boolean) => (path: unknown, atime: unknown, mtime: unknown) => {
+    const name = toPath(path)
+    const [a, m] = [toTime(atime), toTime(mtime)]
+    return () =>
+      attempt(syscall, shown(path), undefined, () =>
+        attributes.utimes(kernel, kernel.ownPath(name, follows), a, m),
+      )
+  }
+  const setOwner = (syscall: string, follows: boolean) => (path: unknown, uid: unknown, gid: unknown) => {
+    toPath(path)
+    const [u, g] = [toId(uid, 'uid'), toId(gid, 'gid')]
+    return change(syscall, path, follows, (node) => attributes.chown(kernel, node, u, g))
+  }
+
+  return {
+    stat: op(1, 2, stat(kernel, 'stat')),
+    lstat: op(1, 2, stat(kernel, 'lstat')),
+    access: op(1, 2, (path: unknown, mode: unknown) => {
+      const name = toPath(path)
+      const want = mode === undefined ? 0 : checkAccessMode(mode)
+      return () => attempt('access', shown(path), undefined, () => attributes.access(kernel, name, want))
+    }),
+    statfs: op(1, 2, (path: unknown, options?: { bigint?: boolean }) => {
+      const name = toPath(path)
+      if (options !== undefined) checkObject(options, 'options')
+      return () => {
+        attempt('statfs', shown(path), undefined, () => kernel.get(name, true))
+        return statFs(options?.bigint === true)
+      }
+    }),
+    mkdir: op(1, 2, (path: unknown, options: unknown) => {
+      let recursive: unknown = false
+      let mode: unknown
+      if (typeof options === 'number' || typeof options === 'string') mode = options
+      else if (options) ({ recursive = false, mode } = options as { recursive?: unknown; mode?: unknown })
+      const name = toPath(path)
+      const bits = toMode(mode ?? 0o777, typeof options === 'object' ? 'options.mode' : 'mode')
+      const isRecursive = toBoolean(recursive, 'options.recursive')
+      return () =>
+        attempt('mkdir', shown(path), undefined, () =>
+          isRecursive ? makeParents(kernel, name, bits) : names.mkdir(kernel, name, bits),
+        )
+    }),
+    mkdtemp: op(1, 2, (prefix: unknown, options: unknown) => {
+      const parsed = toOptions(options)
+      const name = toPath(prefix, 'prefix')
+      return () => {
+        const made = attempt('mkdtemp', `${textOf(shown(prefix))}XXXXXX`, undefined, () =>
+          mkdtemp(kernel, name),
+        )
+        return encodeName(encodePath, made, encodingOf(parsed))
+      }
+    }),
+    symlink: op(2, 3, (target: unknown, path: unknown, type: unknown) => {
+      if (type !== undefined && type !== null && !['dir', 'file', 'junction'].includes(type as string)) {
+        throw codedError(
+          'ERR_FS_INVALID_SYMLINK_TYPE',
+          `Symlink type must be one of "dir", "file", or "junction". Received "${String(type)}"`,
+        )
+      }
+      const to = toPath(target, 'target')
+      const name = toPath(path)
+      return () => attempt('symlink', shown(target), shown(path), () => names.symlink(kernel, to, name))
+    }),
+    link: op(2, 2, (existing: unknown, path: unknown) => {
+      const from = toPath(existing, 'existingPath')
+      const to = toPath(path, 'newPath')
+      return () => attempt('link', shown(existing), shown(path), () => names.link(kernel, from, to))
+    }),
+    rename: op(2, 2, (oldPath: unknown, newPath: unknown) => {
+      const from = toPath(oldPath, 'oldPath')
+      const to = toPath(newPath, 'newPath')
+      return () => attempt('rename', shown(oldPath), shown(newPath), () => names.rename(kernel, from, to))
+    }),
+    unlink: op(1, 1, (path: unknown) => {
+      const name = toPath(path)
+      return () => attempt('unlink', shown(path), undefined, () => names.unlink(kernel, name))
+    }),
+    readlink: op(1, 2, (path: unknown, options: unknown) => {
+      const parsed = toOptions(options)
+      const name = toPath(path)
+      return () => {
+        const target = attempt('readlink', shown(path), undefined, () => attributes.readlink(kernel, name))
+        return encodeName(encodePath, target, encodingOf(parsed))
+      }
+    }),
+    realpath: op(1, 2, (path: unknown, options: unknown) => {
+      const parsed = toOptions(options)
+      const name = toPath(path)
+      return () => encodeName(encodePath, realpath(kernel, name, path), encodingOf(parsed))
+    }),
+    realpathNative: op(1, 2, (path: unknown, options: unknown) => {
+      const parsed = toOptions(options)
+      const name = toPath(path)
+      return () => {
+        const walk = attempt('realpath', shown(path), undefined, () => kernel.walk(name, true))
+        return encodeName(encodePath, walk.path, encodingOf(parsed))
+      }
+    }),
+    chmod: op(2, 2, (path: unknown, mode: unknown) => {
+      toPath(path)
+      const bits = toMode(mode, 'mode')
+      return change('chmod', path, true, (node) => attributes.chmod(kernel, node, bits))
+    }),
+    chown: op(3, 3, setOwner('chown', true)),
+    lchown: op(3, 3, setOwner('lchown', false)),
+    utimes: op(3, 3, setTimes('utime', true)),
+    lutimes: op(3, 3, setTimes('lutime', false)),
+  }
+}
+
+/** Node's own realpath walks by itself, from the working directory on: its errors name the absolute path that failed. */
+function realpath(kernel: Kernel, name: string, given: unknown): string {
+  const found = name === '' ? kernel.walk('.', true) : undefined
+  if (found !== undefined) return found.path
+  const absolute = name.startsWith('/') ? name : `/${name}`
+  return attempt('lstat', lexical(textOf(shown(given)) ?? absolute), undefined, () =>
+    // `..` is taken lexically before links are followed, as path.resolve does there.
+    kernel.walk(lexical(absolute), true),
+  ).path
+}
+
+function lexical(path: string): string {
+  const out: string[] = []
+  for (const part of path.split('/')) {
+    if (part === '..') out.pop()
+    else if (part !== '' && part !== '.') out.push(part)
+  }
+  return '/' + out.join('/')
+}
+
+/** Memory has no fixed capacity: what is free is what a 64-bit count of blocks can say. */
+function statFs(isBigInt: boolean): StatFs | StatFs<bigint> {
+  const TMPFS_MAGIC = 0x01021994
+  const fields = [TMPFS_MAGIC, 4096, 2 ** 40, 2 ** 40, 2 ** 40, 2 ** 40, 2 ** 40] as const
+  if (!isBigInt) return new StatFs(...fields)
+  return new StatFs(...(fields.map(BigInt) as [bigint, bigint, bigint, bigint, bigint, bigint, bigint]))
+}
