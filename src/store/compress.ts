@@ -2,6 +2,7 @@
 import * as zlib from 'node:zlib'
 import { MEDIA_TYPES } from '../descriptor.js'
 import { isAbortError, LayerError, StoreError } from '../errors.js'
+import { unzstdByLibrary, zstdByLibrary } from './zstd.js'
 
 export type Compression = 'none' | 'gzip' | 'zstd'
 
@@ -124,7 +125,7 @@ function unzstd(chunks: Chunks): Chunks {
   if (native.createZstdDecompress !== undefined) {
     return through(chunks, native.createZstdDecompress({ chunkSize: CHUNK_BYTES }), 'zstd')
   }
-  throw noZstd()
+  return unzstdByLibrary(chunks)
 }
 
 function zstd(chunks: Chunks, level: number): Chunks {
@@ -132,11 +133,7 @@ function zstd(chunks: Chunks, level: number): Chunks {
     const params = { [native.constants.ZSTD_c_compressionLevel ?? 100]: level }
     return through(rechunked(chunks), native.createZstdCompress({ chunkSize: CHUNK_BYTES, params }), 'zstd')
   }
-  throw noZstd()
-}
-
-function noZstd(): LayerError {
-  return new LayerError('MEDIA_TYPE_UNSUPPORTED', 'zstd needs a Node with it in node:zlib (22.15 or later)')
+  return zstdByLibrary(chunks, level)
 }
 
 /** Blocks of one size, so that how the input is cut does not show in the output. */

@@ -25,11 +25,4 @@ export { verified } from './verify.js'
 export { compressStream, decompressStream, sniffCompression } from './compression.js'
 export type { Compression } from './compress.js'
 export { encodeTar, readSparse, scanTar } from './tar/index.js'
-export type {
-  EncodeOptions,
-  ScanLimits,
-  SparseMap,
-  TarEntry,
-  TarEntryKind,
-  TarInput,
-} from './tar/index.js'
+export type { EncodeOptions, ScanLimits, SparseMap, TarEntry, TarEntryKind, TarInput } from './tar/index.js'
