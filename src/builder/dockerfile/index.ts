@@ -1,0 +1,73 @@
+// Front door of the Dockerfile language: parser, expander, ignore files, build checks. Pure; runs in a browser.
+export type {
+  AddInstruction,
+  AnyInstruction,
+  ArgDeclaration,
+  ArgInstruction,
+  CmdInstruction,
+  CommandLine,
+  CopyInstruction,
+  Directive,
+  Dockerfile,
+  EntrypointInstruction,
+  EnvInstruction,
+  Escape,
+  ExposeInstruction,
+  Flag,
+  FromInstruction,
+  HealthcheckInstruction,
+  Heredoc,
+  InlineSource,
+  Instruction,
+  InstructionKind,
+  KeyValue,
+  LabelInstruction,
+  MaintainerInstruction,
+  MountType,
+  OnbuildInstruction,
+  ParseWarning,
+  RunDevice,
+  RunInstruction,
+  RunMount,
+  ShellInstruction,
+  Stage,
+  StopsignalInstruction,
+  UserInstruction,
+  VolumeInstruction,
+  WorkdirInstruction,
+} from './ast.js'
+export { detectSyntax } from './directives.js'
+export {
+  expandHeredoc,
+  expandWord,
+  expandWords,
+  type Expansion,
+  type ExpandOptions,
+  type ListExpansion,
+} from './expand.js'
+export {
+  expandInstruction,
+  mountSource,
+  parseMount,
+  uppercaseKeyword,
+  type ExpandedInstruction,
+  type ExpandInstructionOptions,
+} from './expand-instruction.js'
+export { formatDuration } from './go-values.js'
+export { chompHeredoc } from './heredoc.js'
+export {
+  cleanPath,
+  createIgnoreMatcher,
+  parseIgnoreFile,
+  type IgnoreMatch,
+  type IgnoreMatcher,
+  type IgnoreOptions,
+  type ParentMatch,
+} from './ignore.js'
+export type { IgnorePattern } from './ignore-pattern.js'
+export { matchPath, PatternError } from './match-path.js'
+export { locationOf, parseDockerfile, parseInstruction, type ParseOptions } from './parse.js'
+export { formatPlatform, normalizePlatform, parsePlatform } from './platform.js'
+export { parsePort, parsePorts, type PortSpec } from './ports.js'
+export { parseSignal } from './signal.js'
+export { suggest, suggestion } from './suggest.js'
