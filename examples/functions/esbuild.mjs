@@ -31,7 +31,8 @@ function parseArguments(args) {
   const flags = {}
   for (const arg of args.filter((word) => word.startsWith('-'))) {
     const flag = /^--([\w-]+)=(.*)$/.exec(arg)
-    if (flag === null || !['outdir', ...PASSED_ON].includes(flag[1])) throw new Failure(`✘ [ERROR] Invalid build flag: "${arg}"`)
+    if (flag === null || !['outdir', ...PASSED_ON].includes(flag[1]))
+      throw new Failure(`✘ [ERROR] Invalid build flag: "${arg}"`)
     flags[flag[1]] = flag[2]
   }
   if (flags.outdir === undefined) throw new Failure('✘ [ERROR] --outdir is needed')
@@ -48,7 +49,10 @@ function commonFolder(paths) {
 function transformOptions(fs, cwd, flags) {
   const tsconfig = join(cwd, 'tsconfig.json')
   const tsconfigRaw = fs.existsSync(tsconfig) ? fs.readFileSync(tsconfig, 'utf8') : '{}'
-  return { tsconfigRaw, ...Object.fromEntries(PASSED_ON.filter((key) => flags[key]).map((key) => [key, flags[key]])) }
+  return {
+    tsconfigRaw,
+    ...Object.fromEntries(PASSED_ON.filter((key) => flags[key]).map((key) => [key, flags[key]])),
+  }
 }
 
 function fileOptions(source, cwd) {

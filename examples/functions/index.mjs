@@ -8,5 +8,8 @@ import { prisma } from './prisma.mjs'
 export const nodeFunctions = [
   { match: 'npm install', run: npmInstall },
   { match: /^npm run (?<script>[\w:-]+)$/, run: npmRun },
-  { match: /^npx prisma (?<command>\w+)$/, run: (context) => prisma(context, [context.match.groups.command]) },
+  {
+    match: /^npx prisma (?<command>\w+)$/,
+    run: (context) => prisma(context, [context.match.groups.command]),
+  },
 ]

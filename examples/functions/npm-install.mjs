@@ -36,27 +36,32 @@ function wantedPackages(project) {
 
 /** Reads and verifies one package file. */
 function loadPackage(fs, cwd, name, spec, lock) {
-  if (!/^file:.+\.tgz$/.test(spec)) throw new Failure(`npm error ${name}@${spec}: only packed file: dependencies can be had offline`)
+  if (!/^file:.+\.tgz$/.test(spec))
+    throw new Failure(`npm error ${name}@${spec}: only packed file: dependencies can be had offline`)
   const path = join(cwd, spec.slice('file:'.length))
   if (!fs.existsSync(path)) throw new Failure(`npm error code ENOENT\nnpm error ${path}: no such file`)
   const bytes = fs.readFileSync(path)
   const integrity = `sha512-${createHash('sha512').update(bytes).digest('base64')}`
   const locked = lock?.packages?.[`node_modules/${name}`]
   if (locked?.resolved === spec && locked.integrity !== undefined && locked.integrity !== integrity) {
-    throw new Failure(`npm error code EINTEGRITY\nnpm error ${name}: wanted ${locked.integrity} but got ${integrity}`)
+    throw new Failure(
+      `npm error code EINTEGRITY\nnpm error ${name}: wanted ${locked.integrity} but got ${integrity}`,
+    )
   }
   const files = readTarball(bytes)
   const manifest = files.get('package.json')
   if (manifest === undefined) throw new Failure(`npm error ${path}: there is no package.json in it`)
-  return { name, spec, integrity, files, manifest: JSON.parse(new TextDecoder().decode(manifest.content())) }
+  return { name, spec, integrity, files, manifest: JSON.parse(new TextDecoder().decode(manifest)) }
 }
 
-/** A package file's entries by path, without the leading `package/`. */
+/** The bytes of a package file's files by path, without the leading `package/`. */
 function readTarball(bytes) {
+  const tar = new Uint8Array(gunzipSync(bytes))
   const files = new Map()
-  for (const entry of scanTar(new Uint8Array(gunzipSync(bytes)))) {
-    const path = entry.path.split('/').slice(1).join('/')
-    if (entry.kind === 'file' && path !== '' && !path.split('/').includes('..')) files.set(path, entry)
+  for (const { kind, path: full, dataOffset, size } of scanTar(tar)) {
+    const path = full.split('/').slice(1).join('/')
+    if (kind !== 'file' || path === '' || path.split('/').includes('..')) continue
+    files.set(path, tar.subarray(dataOffset, dataOffset + size))
   }
   return files
 }
@@ -64,9 +69,12 @@ function readTarball(bytes) {
 function checkDependencies(packages) {
   for (const { name, manifest } of packages.values()) {
     for (const needed of Object.keys(manifest.dependencies ?? {})) {
-      if (!packages.has(`node_modules/${needed}`)) throw new Failure(`npm error ${name} needs ${needed}, which is not packed`)
+      if (!packages.has(`node_modules/${needed}`))
+        throw new Failure(`npm error ${name} needs ${needed}, which is not packed`)
     }
-    const hook = ['preinstall', 'install', 'postinstall'].find((script) => manifest.scripts?.[script] !== undefined)
+    const hook = ['preinstall', 'install', 'postinstall'].find(
+      (script) => manifest.scripts?.[script] !== undefined,
+    )
     if (hook !== undefined) throw new Failure(`npm error ${name} has a ${hook} script, which cannot run here`)
   }
 }
@@ -81,19 +89,19 @@ function unpack(fs, target, found) {
   const bins = new Set(binsOf(found).map(([, path]) => join(path)))
   if (isUnpacked(fs, target, found.files)) return false
   fs.rmSync(target, { recursive: true, force: true })
-  for (const [path, entry] of found.files) {
+  for (const [path, content] of found.files) {
     const file = join(target, path)
     fs.mkdirSync(dirname(file), { recursive: true })
-    fs.writeFileSync(file, entry.content())
+    fs.writeFileSync(file, content)
     fs.chmodSync(file, bins.has(path) ? 0o755 : 0o644)
   }
   return true
 }
 
 function isUnpacked(fs, target, files) {
-  for (const [path, entry] of files) {
+  for (const [path, content] of files) {
     const file = join(target, path)
-    if (!fs.existsSync(file) || Buffer.compare(fs.readFileSync(file), entry.content()) !== 0) return false
+    if (!fs.existsSync(file) || Buffer.compare(fs.readFileSync(file), content) !== 0) return false
   }
   return true
 }
@@ -125,12 +133,18 @@ function prune(fs, cwd, packages, bins) {
   }
 }
 
-const pick = (value, fields) => Object.fromEntries(fields.filter((key) => value[key] !== undefined).map((key) => [key, value[key]]))
+const pick = (value, fields) =>
+  Object.fromEntries(fields.filter((key) => value[key] !== undefined).map((key) => [key, value[key]]))
 
 function writeLocks(fs, cwd, project, packages) {
   const entries = {}
   for (const [place, { spec, integrity, manifest }] of packages) {
-    entries[place] = { version: manifest.version, resolved: spec, integrity, ...pick(manifest, LOCKED_FIELDS) }
+    entries[place] = {
+      version: manifest.version,
+      resolved: spec,
+      integrity,
+      ...pick(manifest, LOCKED_FIELDS),
+    }
   }
   const head = { ...pick(project, ['name', 'version']), lockfileVersion: 3, requires: true }
   const full = { ...head, packages: { '': pick(project, ROOT_FIELDS), ...entries } }

@@ -26,7 +26,10 @@ function requestFor(commandLine: string, changes: Partial<ExecRequest> = {}): Ex
   }
 }
 
-const answer = (code: number): FunctionRule['run'] => () => code
+const answer =
+  (code: number): FunctionRule['run'] =>
+  () =>
+    code
 
 describe('which rule takes a line', () => {
   const rules: FunctionRule[] = [

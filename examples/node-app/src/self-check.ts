@@ -2,11 +2,17 @@
 import type { Database } from './db.js'
 import { startService } from './server.js'
 
+interface Answer {
+  readonly status?: string
+  readonly parcels?: readonly unknown[]
+  readonly price?: { readonly cents: number }
+}
+
 interface Question {
   readonly name: string
   readonly path: string
   readonly body?: unknown
-  readonly want: (status: number, answer: any) => boolean
+  readonly want: (status: number, answer: Answer) => boolean
 }
 
 const QUESTIONS: readonly Question[] = [
@@ -16,7 +22,7 @@ const QUESTIONS: readonly Question[] = [
     name: 'register',
     path: '/parcels',
     body: { recipient: 'Self Check', city: 'Gent', grams: 700 },
-    want: (status, answer) => status === 201 && answer.status === 'REGISTERED' && answer.price.cents === 590,
+    want: (status, answer) => status === 201 && answer.status === 'REGISTERED' && answer.price?.cents === 590,
   },
   { name: 'bad input', path: '/parcels', body: { recipient: '' }, want: (status) => status === 400 },
   { name: 'not found', path: '/nowhere', want: (status) => status === 404 },
@@ -28,7 +34,7 @@ export async function runSelfCheck(db: Database): Promise<number> {
   for (const { name, path, body, want } of QUESTIONS) {
     const init = body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) }
     const response = await fetch(`http://127.0.0.1:${service.port}${path}`, { ...init, headers: { connection: 'close' } })
-    const right = want(response.status, await response.json())
+    const right = want(response.status, (await response.json()) as Answer)
     if (!right) failures++
     console.log(`${right ? 'ok  ' : 'FAIL'} ${name}: ${response.status}`)
   }

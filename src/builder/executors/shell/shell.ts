@@ -1,0 +1,154 @@
+// The `shell` executor: RUN in process. just-bash interprets the line over the view; the commands that deal with owners,
+// modes, links and accounts are our own. Nothing of the host is started, read or written.
+import { AbortError, BuildError, throwIfAborted } from '../../../errors.js'
+import type { ExecRequest, ExecResult, Executor } from '../../executor.js'
+import { readAccountFiles, resolveIdentity } from '../accounts.js'
+import { requireCapabilities } from '../capabilities.js'
+import { applets, shApplets } from './applets/index.js'
+import { customCommand } from './commands.js'
+import { applyDialect } from './dialect.js'
+import { readInvocation } from './invocation.js'
+import type { Invocation } from './invocation.js'
+import { bytesOfLatin1, latin1OfBytes } from './latin1.js'
+import { loadPeer } from './peer.js'
+import type { Peer } from './peer.js'
+import type { ShellProcess } from './process.js'
+import { viewFileSystem } from './view-file-system.js'
+
+export interface ShellExecutorOptions {
+  /** Loads just-bash; default `import('just-bash')`. For bundlers and for tests. */
+  readonly load?: (() => Promise<unknown>) | undefined
+}
+
+type Bash = InstanceType<Peer['Bash']>
+type BashResult = Awaited<ReturnType<Bash['exec']>>
+
+const LIMIT = 50_000_000
+/** The default limits protect a chat; a RUN line may work through a file tree. */
+const LIMITS = {
+  maxCommandCount: LIMIT,
+  maxLoopIterations: LIMIT,
+  maxAwkIterations: LIMIT,
+  maxSedIterations: LIMIT,
+  maxWorkUnits: LIMIT,
+  maxExecutionTimeMs: 24 * 3_600_000,
+}
+
+function startProcess(request: ExecRequest, signal: AbortSignal | undefined): ShellProcess {
+  const identity = resolveIdentity(request.user, readAccountFiles(request.view.fs))
+  // Modes are set by the commands themselves, from the process's own umask.
+  const fs = request.view.fsFor({ ...identity, umask: 0 })
+  return { fs, identity, umask: 0o022, traps: new Map(), signal }
+}
+
+function createBash(peer: Peer, process: ShellProcess, request: ExecRequest, invocation: Invocation): Bash {
+  const own = invocation.dialect === 'sh' ? { ...applets, ...shApplets } : applets
+  const names = new Set([...peer.getCommandNames(), ...Object.keys(own)])
+  return new peer.Bash({
+    fs: viewFileSystem(process, names),
+    cwd: request.cwd,
+    // Its guards replace globals such as process.cwd, which memfs calls.
+    defenseInDepth: false,
+    executionLimits: LIMITS,
+    customCommands: Object.entries(own).map(([name, applet]) => customCommand(name, applet, process)),
+    processInfo: { pid: 1, ppid: 0, uid: process.identity.uid, gid: process.identity.gid },
+  })
+}
+
+/** A signal that fires when the caller's does or when the time is over. */
+function limitTime(request: ExecRequest): AbortSignal | undefined {
+  const { signal, timeoutMs } = request
+  if (timeoutMs === undefined) return signal
+  const timeout = AbortSignal.timeout(timeoutMs)
+  return signal === undefined ? timeout : AbortSignal.any([signal, timeout])
+}
+
+function checkInterrupted(request: ExecRequest, signal: AbortSignal | undefined): void {
+  throwIfAborted(request.signal)
+  if (signal?.aborted !== true) return
+  throw new BuildError('RUN_FAILED', `the RUN took longer than ${request.timeoutMs} ms`, {
+    data: { commandLine: request.commandLine, timeoutMs: request.timeoutMs },
+  })
+}
+
+function emit(request: ExecRequest, result: BashResult): void {
+  if (result.stdout !== '') {
+    const isBytes = result.stdoutKind === 'bytes' || result.stdoutEncoding === 'binary'
+    request.onOutput(
+      'stdout',
+      isBytes ? bytesOfLatin1(result.stdout) : new TextEncoder().encode(result.stdout),
+    )
+  }
+  if (result.stderr !== '') request.onOutput('stderr', new TextEncoder().encode(result.stderr))
+}
+
+async function interpret(
+  bash: Bash,
+  process: ShellProcess,
+  request: ExecRequest,
+  script: string,
+): Promise<number> {
+  const options = {
+    rawScript: true,
+    replaceEnv: true,
+    stdinKind: 'bytes' as const,
+    stdin: latin1OfBytes(request.stdin ?? new Uint8Array()),
+    ...(process.signal === undefined ? {} : { signal: process.signal }),
+  }
+  const env = { ...Object.fromEntries(request.env), PWD: request.cwd }
+  const result = await bash.exec(script, { ...options, cwd: request.cwd, env })
+  emit(request, result)
+  const onExit = process.traps.get('EXIT')
+  if (onExit === undefined || onExit === '') return result.exitCode
+  const last = await bash.exec(`(exit ${result.exitCode})\n${onExit}`, {
+    ...options,
+    cwd: result.env.PWD ?? request.cwd,
+    env: result.env,
+  })
+  emit(request, last)
+  return /\bexit\b/.test(onExit) ? last.exitCode : result.exitCode
+}
+
+/**
+ * RUN in process: a POSIX shell (bash where the argument vector names bash) with about 110 commands over the view, with
+ * ownership, modes, hard links and accounts. The root's own binaries are not run: a name that is none of the commands
+ * ends with 127. Output is handed over when the line ends. Needs the package `just-bash`; works in a browser.
+ *
+ * @throws BuildError EXECUTOR_PEER_MISSING | EXECUTOR_CAPABILITY | USER_NOT_FOUND from `run`
+ * @throws BuildError RUN_FAILED from `run` when `timeoutMs` is over
+ */
+export function shellExecutor(options: ShellExecutorOptions = {}): Executor {
+  let peer: Promise<Peer> | undefined
+  const executor: Executor = {
+    name: 'shell',
+    capabilities: {
+      mounts: ['bind', 'cache', 'tmpfs', 'secret'],
+      networks: ['default', 'none'],
+      binaries: false,
+    },
+    async run(request): Promise<ExecResult> {
+      throwIfAborted(request.signal)
+      requireCapabilities(executor, request)
+      peer ??= loadPeer(options.load as (() => Promise<Peer>) | undefined)
+      const loaded = await peer.catch((error: unknown) => {
+        peer = undefined
+        throw error
+      })
+      const signal = limitTime(request)
+      const process = startProcess(request, signal)
+      const invocation = readInvocation(request.argv)
+      const bash = createBash(loaded, process, request, invocation)
+      const script = invocation.dialect === 'sh' ? applyDialect(bash, invocation.script) : invocation.script
+      try {
+        const exitCode = await interpret(bash, process, request, script)
+        checkInterrupted(request, signal)
+        return { exitCode }
+      } catch (error) {
+        checkInterrupted(request, signal)
+        if (error instanceof Error && error.name === 'AbortError') throw new AbortError(error)
+        throw error
+      }
+    },
+  }
+  return executor
+}
