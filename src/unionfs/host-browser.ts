@@ -29,3 +29,21 @@ export function defer(run: () => void): void {
   channel.port1.start()
   channel.port2.postMessage(0)
 }
+
+/** The lines of a stream; both kinds of line end. */
+export async function* readLines(input: Readable): AsyncGenerator<string> {
+  const decoder = new TextDecoder()
+  let rest = ''
+  for await (const chunk of input) {
+    rest += typeof chunk === 'string' ? chunk : decoder.decode(chunk as Uint8Array, { stream: true })
+    const lines = rest.split(/\r?\n/)
+    rest = lines.pop()!
+    yield* lines
+  }
+  if (rest !== '') yield rest
+}
+
+/** fast-glob needs more of Node than memfs does. */
+export function loadGlob(): undefined {
+  return undefined
+}

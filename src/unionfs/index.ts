@@ -21,5 +21,6 @@ export type { ImageAnalysis, LayerAnalysis, PathTotals, WastedPath } from './ana
 export { checkoutTree } from './checkout.js'
 export type { CheckoutOptions, CheckoutResult } from './host-checkout.js'
 export { UnionView } from './view.js'
-export type { ViewOptions } from './view.js'
+export type { FollowOptions, MknodOptions, MountOptions, MountSource, ViewOptions } from './view.js'
+export type { Trace, TraceRecord } from './trace.js'
 export type { NodeFs } from './host-contract.js'

@@ -1,18 +1,26 @@
 // UnionView: an immutable tree below, a writable upper above, and node:fs over both. The semantics are in kernel/, Node's
-// API in fs/; this file holds them together.
+// API in fs/; this file holds them together, and has what node:fs has no words for.
 import type { Env } from '../env.js'
 import type { ChangeSummary, Changeset } from './changeset.js'
-import { diffTrees } from './diff.js'
+import { diffTrees, summarizeChanges } from './diff.js'
+import { attempt } from './fs/errno.js'
 import { createFs } from './fs/facade.js'
+import { toPath, type PathArgument } from './fs/arguments.js'
 import type { NodeFs } from './host-contract.js'
+import * as attributes from './kernel/attributes.js'
 import { Kernel } from './kernel/kernel.js'
+import { mountOn, unmount } from './kernel/mounts.js'
+import * as names from './kernel/names.js'
 import { Superblock } from './kernel/superblock.js'
-import { Tree, EMPTY_TREE } from './tree.js'
-import { summarizeChanges } from './diff.js'
+import { UpperNode } from './kernel/upper.js'
+import type { Origin } from './node.js'
+import { Trace } from './trace.js'
+import { EMPTY_TREE, Tree } from './tree.js'
 
 export interface ViewOptions {
   /** Who acts. Default: root, whom no permission stops. Any other user is checked as Linux does it. */
   readonly uid?: number
+  /** Default: 0 for root, else the same number as `uid`. */
   readonly gid?: number
   /** Supplementary groups. */
   readonly groups?: readonly number[]
@@ -21,6 +29,26 @@ export interface ViewOptions {
   /** Clock and dice. */
   readonly env?: Env
 }
+
+export interface FollowOptions {
+  /** Whether a symlink at the end of the path is followed. Default true. */
+  readonly followLast?: boolean
+}
+
+export interface MknodOptions {
+  /** Permission bits, from which the umask is taken. Default 0o666. */
+  readonly mode?: number
+  /** Device numbers. */
+  readonly rdev?: readonly [major: number, minor: number]
+}
+
+export interface MountOptions {
+  /** Every attempt to change something there fails with EROFS. Default false. */
+  readonly readOnly?: boolean
+}
+
+/** What can be mounted: a tree, which is copied on write, or another view, which is shared. */
+export type MountSource = Tree | UnionView
 
 /**
  * A writable filesystem over a tree. Nothing of the tree is copied until it is written to; the tree itself never
@@ -35,12 +63,16 @@ export class UnionView {
   #fs: NodeFs | undefined
   #snapshot: Tree
 
+  /**
+   * @param tree  what the view shows at first
+   * @param base  what `diff` compares with; default `tree`
+   */
   constructor(tree: Tree = EMPTY_TREE, options: ViewOptions = {}, base: Tree = tree) {
     this.base = base
     this.#options = options
     this.#superblock = new Superblock(tree)
     this.#snapshot = tree
-    const { uid = 0, gid = uid === 0 ? 0 : uid, groups = [], umask = 0o022, env } = options
+    const { uid = 0, gid = uid, groups = [], umask = 0o022, env } = options
     this.#kernel = new Kernel(this.#superblock, { uid, gid, groups }, umask, env)
   }
 
@@ -53,12 +85,6 @@ export class UnionView {
     return (this.#fs ??= createFs(this.#kernel))
   }
 
-  /** The same files as another process sees them: with its own identity, umask and open files. For executors. */
-  fsFor(options: Omit<ViewOptions, 'env'>): NodeFs {
-    const { uid = 0, gid = uid === 0 ? 0 : uid, groups = [], umask = 0o022 } = options
-    return createFs(new Kernel(this.#superblock, { uid, gid, groups }, umask, this.#options.env))
-  }
-
   /** The present state as a tree; later changes do not show in it. Cost follows the changes since the last call. */
   snapshot(): Tree {
     const root = this.#superblock.freeze()
@@ -66,7 +92,7 @@ export class UnionView {
     return this.#snapshot
   }
 
-  /** A second view on the present state. Both go on independently; `diff` of both is against the same base. */
+  /** A second view on the present state, without the mounts. Both go on independently; `diff` is against the same base. */
   fork(options: ViewOptions = {}): UnionView {
     return new UnionView(this.snapshot(), { ...this.#options, ...options }, this.base)
   }
@@ -79,5 +105,103 @@ export class UnionView {
   /** `diff` as people read it: `A /new`, `C /changed`, `D /gone`. */
   changes(): ChangeSummary[] {
     return summarizeChanges(this.base, this.diff())
+  }
+
+  /**
+   * Which layer brought what is at `path`: its content and its metadata as they are. `undefined` when that was made or
+   * changed in a view, or the tree does not know its layers.
+   *
+   * @throws Node's error (syscall `whence`) when nothing is there
+   */
+  whence(path: PathArgument, options: FollowOptions = {}): Origin | undefined {
+    const node = attempt('whence', path, undefined, () =>
+      this.#kernel.get(toPath(path), options.followLast ?? true),
+    )
+    if (!(node instanceof UpperNode)) return node.origin
+    // A directory belongs to the layer that made it what it is, whatever lies in it.
+    return node.superblock.frozenMetaOf(node)?.origin
+  }
+
+  /**
+   * Mounts a tree or a view over a directory. What is below it is hidden, belongs to the mount, and is no part of the
+   * diff or of snapshots of this view. Names cannot be moved or linked across (EXDEV).
+   *
+   * @returns ends the mount; what lay there shows again
+   * @throws Node's error (syscall `mount`) ENOENT, ENOTDIR, or EBUSY when the view is mounted within itself
+   */
+  mount(path: PathArgument, source: MountSource, options: MountOptions = {}): () => void {
+    const name = toPath(path)
+    const superblock =
+      source instanceof UnionView
+        ? source.#superblock
+        : new Superblock(source, { storage: this.#superblock.storage })
+    const point = attempt('mount', path, undefined, () =>
+      mountOn(this.#kernel, name, superblock, options.readOnly ?? false),
+    )
+    return () => unmount(point, superblock)
+  }
+
+  /** Begins to record what is asked of this view; `stop()` ends it. */
+  trace(): Trace {
+    return new Trace(this.#kernel)
+  }
+
+  /** Makes a file, device, fifo or socket, as mknod(2). */
+  mknod(
+    path: PathArgument,
+    kind: 'file' | 'chardev' | 'blockdev' | 'fifo' | 'socket',
+    options: MknodOptions = {},
+  ): void {
+    attempt('mknod', path, undefined, () =>
+      names.mknod(this.#kernel, toPath(path), kind, options.mode ?? 0o666, options.rdev),
+    )
+  }
+
+  /** A copy of an extended attribute's bytes, or `undefined` where there is none; as getxattr(2). */
+  getxattr(path: PathArgument, name: string, options: FollowOptions = {}): Uint8Array | undefined {
+    try {
+      return attempt('getxattr', path, undefined, () => {
+        const node = this.#kernel.get(toPath(path), options.followLast ?? true)
+        return Uint8Array.from(attributes.getXattr(this.#kernel, node, name))
+      })
+    } catch (error) {
+      if ((error as { code?: string }).code === 'ENODATA') return undefined
+      throw error
+    }
+  }
+
+  /** Names of the extended attributes, sorted; as listxattr(2). */
+  listxattr(path: PathArgument, options: FollowOptions = {}): string[] {
+    return attempt('listxattr', path, undefined, () =>
+      attributes.listXattrs(this.#kernel, this.#kernel.get(toPath(path), options.followLast ?? true)),
+    )
+  }
+
+  /** @param options.rule  `create` fails with EEXIST where it is set, `replace` with ENODATA where it is not */
+  setxattr(
+    path: PathArgument,
+    name: string,
+    value: Uint8Array,
+    options: FollowOptions & { readonly rule?: 'create' | 'replace' } = {},
+  ): void {
+    this.#change('setxattr', path, options, (node) =>
+      attributes.setXattr(this.#kernel, node, name, value, options.rule ?? 'any'),
+    )
+  }
+
+  /** @throws ENODATA where it is not set */
+  removexattr(path: PathArgument, name: string, options: FollowOptions = {}): void {
+    this.#change('removexattr', path, options, (node) => attributes.removeXattr(this.#kernel, node, name))
+  }
+
+  #change(
+    syscall: string,
+    path: PathArgument,
+    options: FollowOptions,
+    body: (node: UpperNode) => void,
+  ): void {
+    attempt(syscall, path, undefined, () =>
+      body(this.#kernel.ownPath(toPath(path), options.followLast ?? true)),
+    )
   }
 }

@@ -1,5 +1,5 @@
 // Operations on open files: open and close, read and write in their forms, metadata through a descriptor.
-import { toBytes } from './arguments.js'
+import { Buffer } from '#unionfs-host'
 import * as attributes from '../kernel/attributes.js'
 import * as files from '../kernel/files.js'
 import { fail } from '../kernel/fault.js'
@@ -10,6 +10,7 @@ import {
   checkInteger,
   checkOffsetLengthRead,
   checkOffsetLengthWrite,
+  toBytes,
   toContent,
   toFd,
   toFlags,
@@ -246,4 +247,19 @@ function writeVector(
     total += files.write(kernel, fd, toBytes(buffer), position === undefined ? undefined : position + total)
   }
   return total
+}
+
+const READ_SIZE = 16 * 1024
+
+/** The forms `read(fd, callback)` and `read(fd, { buffer, … }, callback)`, which only the callback method has. */
+export function withReadDefaults(read: (...args: unknown[]) => unknown): (...args: unknown[]) => unknown {
+  return (...args) => {
+    const [fd, given, ...rest] = args
+    if (typeof given === 'function') return read(fd, Buffer.alloc(READ_SIZE), given, ...rest)
+    if (given !== null && typeof given === 'object' && !ArrayBuffer.isView(given)) {
+      const { buffer = Buffer.alloc(READ_SIZE), ...options } = given as Record<string, unknown>
+      return read(fd, buffer, options, ...rest)
+    }
+    return read(...args)
+  }
 }

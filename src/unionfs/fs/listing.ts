@@ -30,7 +30,7 @@ export function listDirectory(kernel: Kernel, path: string): { node: AnyNode; na
 }
 
 /** Path of an entry, as Node's `path.join(parent, name)` writes it. */
-function joined(parent: string, name: string): string {
+export function joined(parent: string, name: string): string {
   if (parent === '' || parent === '.') return name
   return parent.endsWith('/') ? parent + name : `${parent}/${name}`
 }

@@ -93,6 +93,13 @@ export class Superblock {
     return this.copyUp(parent, name)
   }
 
+  /** The lower node whose content and metadata a node still has; for directories their entries do not count. */
+  frozenMetaOf(node: UpperNode): TreeNode | undefined {
+    const { origin } = node
+    if (origin === undefined || !hasMetaOf(node, origin)) return undefined
+    return (node.data?.isUnchanged(origin) ?? true) ? origin : undefined
+  }
+
   /** The present state as a node of an immutable tree. Cost follows what changed since the last call. */
   freeze(): TreeNode {
     return freezeNode(this.root)
