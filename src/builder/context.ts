@@ -1,0 +1,255 @@
+// Build contexts: a host folder, a tree, a view, a tar. Effect only where it reads a host folder (host-scan.ts); the other
+// kinds are values. A context's tree has no nodes before something visits them, and its content keys need none.
+import { closeSync, fstatSync, lstatSync, openSync, realpathSync, type BigIntStats } from 'node:fs'
+import { resolve } from 'node:path'
+import { digestOf, EMPTY_DIGEST, hexOf } from '../digest.js'
+import { BuildError, throwIfAborted } from '../errors.js'
+import type { BlobBytes, Store } from '../store/index.js'
+import {
+  applyChangeset,
+  childrenOf,
+  EMPTY_TREE,
+  readLayer,
+  splitTime,
+  Tree,
+  TreeNode,
+  type Children,
+  type ContentSource,
+} from '../unionfs/index.js'
+import { provideAccess, treeAccess } from './contenthash.js'
+import { changed, HostScan, readFully, sameFile, type ContextFilter } from './host-scan.js'
+import { decodeStatCache, STAT_CACHE_KIND } from './stat-cache.js'
+import type { Result } from './vertex.js'
+
+export type { ContextFilter } from './host-scan.js'
+
+/** The files that COPY, ADD and bind mounts can take from. */
+export interface BuildContext {
+  /** For people: a path, `<tar>`, … */
+  readonly name: string
+  /** All files, owned by root. Nodes of a host folder are made when they are visited. */
+  readonly tree: Tree
+  /** The context as the output of an operation: no layers, content keys without making the tree. */
+  result(): Result
+  /**
+   * Writes down what was learnt about a host folder, for the next time. Writes nothing when nothing is new; a failure
+   * costs time only and is not reported.
+   */
+  save(): Promise<void>
+}
+
+export interface OpenContextOptions {
+  /** Rules of the ignore file, if there is one. */
+  readonly ignore?: ContextFilter | undefined
+  /** Where stat data and digests are kept between builds; without it everything is hashed each time. */
+  readonly store?: Store | undefined
+  readonly signal?: AbortSignal | undefined
+  readonly onProgress?: ((entries: number) => void) | undefined
+}
+
+/**
+ * A host folder as build context. Directories are listed when something asks for them and files are hashed only when a
+ * step uses them; what is ignored is never looked into. Symlinks are values and never followed on the host.
+ *
+ * @throws BuildError CONTEXT_NOT_FOUND | CONTEXT_UNREADABLE; later, from what reads it, CONTEXT_CHANGED when a file is
+ *         not what it was when it was listed
+ */
+export function openContext(dir: string, options: OpenContextOptions = {}): BuildContext {
+  throwIfAborted(options.signal)
+  const base = realPath(dir)
+  const key = hexOf(digestOf(base))
+  const saved = options.store?.sidecars.get(STAT_CACHE_KIND, key)
+  const scan = new HostScan(base, {
+    filter: options.ignore,
+    previous: saved === undefined ? undefined : decodeStatCache(saved),
+    signal: options.signal,
+    onProgress: options.onProgress,
+  })
+  let tree: Tree | undefined
+  const getTree = () => (tree ??= new HostTree(scan).tree)
+  const result: Result = { layers: [], tree: async () => getTree() }
+  provideAccess(result, scan)
+  return {
+    name: dir,
+    get tree() {
+      return getTree()
+    },
+    result: () => result,
+    async save() {
+      const snapshot = options.store === undefined ? undefined : scan.snapshot()
+      if (snapshot !== undefined) await options.store!.sidecars.put(STAT_CACHE_KIND, key, snapshot.encode())
+    },
+  }
+}
+
+function realPath(dir: string): string {
+  try {
+    return realpathSync(resolve(dir))
+  } catch (cause) {
+    throw new BuildError('CONTEXT_NOT_FOUND', `build context ${dir}: no such directory`, {
+      data: { path: dir },
+      cause,
+    })
+  }
+}
+
+/** A tree as build context, whoever owns its files. */
+export function treeContext(tree: Tree, name = '<tree>'): BuildContext {
+  const result: Result = { layers: [], tree: async () => tree }
+  provideAccess(result, treeAccess(tree, EMPTY_DIGEST))
+  return { name, tree, result: () => result, save: async () => {} }
+}
+
+/**
+ * An uncompressed tar as build context.
+ * @throws LayerError for a tar that cannot be read
+ */
+export async function tarContext(
+  bytes: BlobBytes,
+  options: { readonly signal?: AbortSignal | undefined; readonly name?: string } = {},
+): Promise<BuildContext> {
+  const chunks: Uint8Array[] = []
+  if (bytes instanceof Uint8Array) chunks.push(bytes)
+  else {
+    for await (const chunk of bytes) {
+      throwIfAborted(options.signal)
+      chunks.push(chunk)
+    }
+  }
+  const whole = chunks.length === 1 ? chunks[0]! : new Uint8Array(Buffer.concat(chunks))
+  return treeContext(applyChangeset(EMPTY_TREE, readLayer(whole)), options.name ?? '<tar>')
+}
+
+/** Makes the nodes of a scan, each once. */
+class HostTree {
+  readonly tree: Tree
+  readonly #scan: HostScan
+  readonly #nodes = new Map<number, TreeNode>()
+
+  constructor(scan: HostScan) {
+    this.#scan = scan
+    this.tree = new Tree(this.node(0))
+  }
+
+  node(entry: number): TreeNode {
+    const known = this.#nodes.get(entry)
+    if (known !== undefined) return known
+    const node = this.#make(entry)
+    this.#nodes.set(entry, node)
+    return node
+  }
+
+  #make(entry: number): TreeNode {
+    const scan = this.#scan
+    const kind = scan.kind(entry)
+    const stat = this.#restat(entry)
+    const meta = { kind, mode: Number(stat.mode) & 0o7777, ...splitTime(stat.mtimeNs) }
+    switch (kind) {
+      case 'dir':
+        return new TreeNode({ ...meta, children: new HostChildren(this, scan, entry) })
+      case 'symlink': {
+        const target = scan.target(entry)
+        return new TreeNode({ ...meta, mode: 0o777, target, size: Number(stat.size) })
+      }
+      case 'file': {
+        const init = { ...meta, size: scan.columns.size[entry]!, source: new HostFile(scan, entry) }
+        return stat.nlink > 1n ? this.#makeLinked(entry, init) : new TreeNode(init)
+      }
+      default: {
+        const [rdevMajor, rdevMinor] = scan.rdev(entry)
+        return new TreeNode({ ...meta, rdevMajor, rdevMinor })
+      }
+    }
+  }
+
+  /** Names of one file share a node; only those inside the context count. */
+  #makeLinked(entry: number, init: ConstructorParameters<typeof TreeNode>[0]): TreeNode {
+    const names = this.#scan.linksOf(entry)
+    const node = new TreeNode({ ...init, nlink: names.length })
+    for (const name of names) this.#nodes.set(name, node)
+    return node
+  }
+
+  /** Exact times, which the scan does without; and a check that the entry is still what was listed. */
+  #restat(entry: number): BigIntStats {
+    const path = this.#scan.hostPath(entry)
+    const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false })
+    const { columns } = this.#scan
+    const isDir = columns.dir[entry] !== -1
+    if (stat === undefined || (entry !== 0 && Number(stat.mode) !== columns.mode[entry])) {
+      throw changed(this.#scan.pathOf(entry))
+    }
+    if (!isDir && Number(stat.size) !== columns.size[entry]) throw changed(this.#scan.pathOf(entry))
+    return stat
+  }
+}
+
+/** Content of one host file, read when asked for and only as long as the file is what was listed. */
+class HostFile implements ContentSource {
+  readonly #scan: HostScan
+  readonly #entry: number
+
+  constructor(scan: HostScan, entry: number) {
+    this.#scan = scan
+    this.#entry = entry
+  }
+
+  read(offset: number, length: number): Uint8Array {
+    const path = this.#scan.pathOf(this.#entry)
+    let fd: number
+    try {
+      fd = openSync(this.#scan.hostPath(this.#entry), 'r')
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') throw changed(path)
+      throw new BuildError('CONTEXT_UNREADABLE', `cannot read /${path} of the build context`, {
+        data: { path },
+        cause,
+      })
+    }
+    try {
+      const bytes = new Uint8Array(length)
+      if (!readFully(fd, bytes, 0, length, offset)) throw changed(path)
+      if (!sameFile(fstatSync(fd), this.#scan.columns, this.#entry)) throw changed(path)
+      return bytes
+    } finally {
+      closeSync(fd)
+    }
+  }
+}
+
+/** Entries of a host directory. */
+class HostChildren implements Children {
+  readonly #tree: HostTree
+  readonly #scan: HostScan
+  readonly #entry: number
+
+  constructor(tree: HostTree, scan: HostScan, entry: number) {
+    this.#tree = tree
+    this.#scan = scan
+    this.#entry = entry
+  }
+
+  get size(): number {
+    return this.names().length
+  }
+
+  get(name: string): TreeNode | undefined {
+    const entry = this.#scan.child(this.#entry, name)
+    return entry === undefined ? undefined : this.#tree.node(entry)
+  }
+
+  names(): readonly string[] {
+    return this.#scan.names(this.#entry)
+  }
+
+  *entries(): Generator<readonly [string, TreeNode]> {
+    const names = this.names()
+    for (let i = 0; i < names.length; i++) {
+      yield [names[i]!, this.#tree.node(this.#scan.childAt(this.#entry, i))]
+    }
+  }
+
+  with(changes: ReadonlyMap<string, TreeNode | undefined>): Children {
+    return childrenOf(this.entries()).with(changes)
+  }
+}

@@ -1,0 +1,248 @@
+// Bytes of a cache record: fixed-width digests, variable-length numbers, nothing repeated. Pure.
+import type { Descriptor } from '../descriptor.js'
+import { MEDIA_TYPES } from '../descriptor.js'
+import type { Digest, DiffID } from '../digest.js'
+import type { LayerRef } from './vertex.js'
+
+/** One way to reach a key: an input's key, and the part of that input that is used. */
+export interface KeyLink {
+  readonly id: string
+  readonly selector: Digest | undefined
+}
+
+/** What the cache knows about a key. */
+export interface KeyRecord {
+  /** Of the operation, or of content (output -1). */
+  readonly digest: Digest
+  readonly output: number
+  /** For each input the keys that lead here; none for a source. */
+  readonly inputs: readonly (readonly KeyLink[])[]
+  /** Absent for a key that only leads to others. */
+  readonly result: StoredResult | undefined
+}
+
+export interface StoredResult {
+  /** The whole stack, base first. */
+  readonly layers: readonly LayerRef[]
+  /** Milliseconds since the epoch. */
+  readonly createdMs: number
+  readonly lastUsedMs: number
+  readonly useCount: number
+  /** What the step took when it ran. */
+  readonly costMs: number
+  /** Bytes of the layers that the step added. */
+  readonly costBytes: number
+}
+
+const VERSION = 1
+const HAS_RESULT = 1
+/** Positions are part of the format: only ever add at the end. */
+const KNOWN_TYPES: readonly string[] = [
+  '',
+  MEDIA_TYPES.layer,
+  MEDIA_TYPES.layerGzip,
+  MEDIA_TYPES.layerZstd,
+  MEDIA_TYPES.dockerLayer,
+  MEDIA_TYPES.dockerLayerGzip,
+]
+
+/** Characters of a key id: 160 bits in hex. */
+export const ID_LENGTH = 40
+
+const HEX = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, '0'))
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
+export function encodeKeyRecord(record: KeyRecord): Uint8Array {
+  const out = new Writer()
+  out.number(VERSION)
+  out.number(record.result === undefined ? 0 : HAS_RESULT)
+  out.hex(record.digest.slice(7))
+  out.number(record.output + 1)
+  out.number(record.inputs.length)
+  for (const links of record.inputs) {
+    out.number(links.length)
+    for (const { id, selector } of links) {
+      out.hex(id)
+      out.number(selector === undefined ? 0 : 1)
+      if (selector !== undefined) out.hex(selector.slice(7))
+    }
+  }
+  if (record.result !== undefined) writeResult(out, record.result)
+  return out.bytes()
+}
+
+function writeResult(out: Writer, result: StoredResult): void {
+  out.number(result.createdMs)
+  out.number(result.lastUsedMs)
+  out.number(result.useCount)
+  out.number(result.costMs)
+  out.number(result.costBytes)
+  out.number(result.layers.length)
+  for (const { descriptor, diffID } of result.layers) {
+    out.hex(descriptor.digest.slice(7))
+    const same = (diffID as string) === descriptor.digest
+    out.number(same ? 1 : 0)
+    if (!same) out.hex(diffID.slice(7))
+    out.number(descriptor.size)
+    const type = KNOWN_TYPES.indexOf(descriptor.mediaType)
+    out.number(Math.max(type, 0))
+    if (type <= 0) out.text(descriptor.mediaType)
+    const annotations = Object.entries(descriptor.annotations ?? {})
+    out.number(annotations.length)
+    for (const [name, value] of annotations) {
+      out.text(name)
+      out.text(value)
+    }
+  }
+}
+
+/** @returns `undefined` for bytes that are not a whole record of this version */
+export function decodeKeyRecord(bytes: Uint8Array): KeyRecord | undefined {
+  try {
+    return readRecord(new Reader(bytes))
+  } catch (error) {
+    if (error instanceof RangeError) return undefined
+    throw error
+  }
+}
+
+function readRecord(input: Reader): KeyRecord | undefined {
+  if (input.number() !== VERSION) return undefined
+  const flags = input.number()
+  const digest = `sha256:${input.hex(32)}` as Digest
+  const output = input.number() - 1
+  const inputs: KeyLink[][] = []
+  for (let i = input.count(); i > 0; i--) {
+    const links: KeyLink[] = []
+    for (let j = input.count(); j > 0; j--) {
+      const id = input.hex(ID_LENGTH / 2)
+      links.push({ id, selector: input.number() === 1 ? (`sha256:${input.hex(32)}` as Digest) : undefined })
+    }
+    inputs.push(links)
+  }
+  return { digest, output, inputs, result: flags & HAS_RESULT ? readResult(input) : undefined }
+}
+
+function readResult(input: Reader): StoredResult {
+  const [createdMs, lastUsedMs, useCount, costMs, costBytes] = [
+    input.number(),
+    input.number(),
+    input.number(),
+    input.number(),
+    input.number(),
+  ]
+  const layers: LayerRef[] = []
+  for (let i = input.count(); i > 0; i--) layers.push(readLayerRef(input))
+  return { layers, createdMs, lastUsedMs, useCount, costMs, costBytes }
+}
+
+function readLayerRef(input: Reader): LayerRef {
+  const digest = `sha256:${input.hex(32)}` as Digest
+  const diffID = (input.number() === 1 ? digest : `sha256:${input.hex(32)}`) as string as DiffID
+  const size = input.number()
+  const type = input.number()
+  const mediaType = type === 0 ? input.text() : (KNOWN_TYPES[type] ?? '')
+  const annotations: Record<string, string> = {}
+  const count = input.count()
+  for (let i = 0; i < count; i++) {
+    const name = input.text()
+    annotations[name] = input.text()
+  }
+  const descriptor: Descriptor = { mediaType, digest, size, ...(count > 0 && { annotations }) }
+  return { descriptor, diffID }
+}
+
+/** Ids side by side, as a link's value holds them. */
+export function encodeIds(ids: readonly string[]): Uint8Array {
+  const out = new Writer()
+  for (const id of ids) out.hex(id)
+  return out.bytes()
+}
+
+export function decodeIds(bytes: Uint8Array): string[] {
+  const input = new Reader(bytes)
+  return Array.from({ length: Math.floor(bytes.length / (ID_LENGTH / 2)) }, () => input.hex(ID_LENGTH / 2))
+}
+
+class Writer {
+  #bytes = new Uint8Array(256)
+  #length = 0
+
+  #reserve(count: number): void {
+    if (this.#length + count <= this.#bytes.length) return
+    const grown = new Uint8Array(Math.max(this.#length + count, this.#bytes.length * 2))
+    grown.set(this.#bytes)
+    this.#bytes = grown
+  }
+
+  /** A whole number from 0 to 2^53 - 1; seven bits a byte, low ones first. */
+  number(value: number): void {
+    this.#reserve(8)
+    let rest = Math.max(0, Math.floor(value))
+    while (rest >= 0x80) {
+      this.#bytes[this.#length++] = (rest % 0x80) | 0x80
+      rest = Math.floor(rest / 0x80)
+    }
+    this.#bytes[this.#length++] = rest
+  }
+
+  hex(digits: string): void {
+    this.#reserve(digits.length / 2)
+    for (let i = 0; i < digits.length; i += 2) {
+      this.#bytes[this.#length++] = Number.parseInt(digits.slice(i, i + 2), 16)
+    }
+  }
+
+  text(text: string): void {
+    const bytes = encoder.encode(text)
+    this.number(bytes.length)
+    this.#reserve(bytes.length)
+    this.#bytes.set(bytes, this.#length)
+    this.#length += bytes.length
+  }
+
+  bytes(): Uint8Array {
+    return this.#bytes.slice(0, this.#length)
+  }
+}
+
+/** Throws RangeError at the end of the bytes. */
+class Reader {
+  readonly #bytes: Uint8Array
+  #at = 0
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes
+  }
+
+  number(): number {
+    let value = 0
+    for (let unit = 1; ; unit *= 0x80) {
+      if (this.#at >= this.#bytes.length || unit > 2 ** 49) throw new RangeError('cache record is cut short')
+      const byte = this.#bytes[this.#at++]!
+      value += (byte & 0x7f) * unit
+      if (byte < 0x80) return value
+    }
+  }
+
+  /** A number of things that follow: each takes at least a byte, so a damaged count cannot ask for the world. */
+  count(): number {
+    const count = this.number()
+    if (count > this.#bytes.length - this.#at) throw new RangeError('cache record is cut short')
+    return count
+  }
+
+  hex(count: number): string {
+    if (this.#at + count > this.#bytes.length) throw new RangeError('cache record is cut short')
+    let out = ''
+    for (const end = this.#at + count; this.#at < end; this.#at++) out += HEX[this.#bytes[this.#at]!]!
+    return out
+  }
+
+  text(): string {
+    const length = this.count()
+    this.#at += length
+    return decoder.decode(this.#bytes.subarray(this.#at - length, this.#at))
+  }
+}
