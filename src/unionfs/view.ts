@@ -85,6 +85,15 @@ export class UnionView {
     return (this.#fs ??= createFs(this.#kernel))
   }
 
+  /**
+   * The same files as another process sees them: with its own identity, umask and open files. For executors, which run
+   * a step's commands as the step's user.
+   */
+  fsFor(options: Omit<ViewOptions, 'env'>): NodeFs {
+    const { uid = 0, gid = uid === 0 ? 0 : uid, groups = [], umask = 0o022 } = options
+    return createFs(new Kernel(this.#superblock, { uid, gid, groups }, umask, this.#options.env))
+  }
+
   /** The present state as a tree; later changes do not show in it. Cost follows the changes since the last call. */
   snapshot(): Tree {
     const root = this.#superblock.freeze()
