@@ -1,5 +1,6 @@
 // Random trees and what makes two of them equal: everything but inode numbers and where bytes lie.
-import fc from 'fast-check'
+import * as fc from 'fast-check'
+import { parentOf } from '../../src/path.js'
 import {
   EMPTY_TREE,
   Tree,
@@ -64,12 +65,17 @@ const nodes = fc
   .tuple(meta, kinds)
   .map(([meta, kind]) => new TreeNode({ ...meta, ...kind, kind: kind.kind! }))
 
+/** Which of the paths that are there an edit means. */
+const pick = fc.nat(10_000)
+
 const edits = fc.oneof(
   { weight: 6, arbitrary: fc.record({ op: fc.constant('put' as const), path: paths, node: nodes }) },
-  { weight: 2, arbitrary: fc.record({ op: fc.constant('link' as const), path: paths, from: paths }) },
-  { weight: 1, arbitrary: fc.record({ op: fc.constant('remove' as const), path: paths }) },
-  { weight: 1, arbitrary: fc.record({ op: fc.constant('move' as const), path: paths, from: paths }) },
-  { weight: 1, arbitrary: fc.record({ op: fc.constant('touch' as const), path: paths, meta }) },
+  { weight: 3, arbitrary: fc.record({ op: fc.constant('link' as const), path: paths, pick }) },
+  { weight: 2, arbitrary: fc.record({ op: fc.constant('relink' as const), pick, other: pick }) },
+  { weight: 1, arbitrary: fc.record({ op: fc.constant('remove' as const), pick }) },
+  { weight: 1, arbitrary: fc.record({ op: fc.constant('move' as const), path: paths, pick }) },
+  { weight: 1, arbitrary: fc.record({ op: fc.constant('replace' as const), pick, node: nodes }) },
+  { weight: 2, arbitrary: fc.record({ op: fc.constant('touch' as const), pick, meta }) },
 )
 
 export type Edit = typeof edits extends fc.Arbitrary<infer T> ? T : never
@@ -77,31 +83,43 @@ export type Edit = typeof edits extends fc.Arbitrary<infer T> ? T : never
 /** Edits, those that make no sense skipped. */
 export function edited(tree: Tree, list: readonly Edit[]): Tree {
   const editor = new TreeEditor(tree)
+  const known = [...tree.walk()].map(({ path }) => path)
+  const picked = (n: number) => known[n % known.length]!
   for (const edit of list) {
-    const parts = edit.path.split('/')
-    for (let i = 1; i < parts.length; i++) {
-      const parent = parts.slice(0, i).join('/')
-      if (edit.op !== 'remove' && edit.op !== 'touch' && editor.lookup(parent)?.kind !== 'dir') {
-        editor.put(parent, new TreeNode({ kind: 'dir', mode: 0o711 }))
-      }
+    if ('path' in edit) {
+      makeParents(editor, edit.path)
+      known.push(edit.path)
     }
-    if (edit.op === 'put') editor.put(edit.path, edit.node)
-    else if (edit.op === 'remove') editor.remove(edit.path)
-    else if (edit.op === 'touch') {
-      const node = editor.lookup(edit.path)
-      if (node !== undefined) editor.put(edit.path, node.with({ ...edit.meta, mode: node.mode }))
+    const at = 'path' in edit ? edit.path : picked(edit.pick)
+    const node = editor.lookup(at)
+    if (edit.op === 'put') editor.put(at, edit.node)
+    else if (edit.op === 'remove') {
+      if (at !== '') editor.remove(at)
+    } else if (edit.op === 'touch') {
+      if (node !== undefined) editor.put(at, node.with({ ...edit.meta, mode: node.mode }))
+    } else if (edit.op === 'replace') {
+      if (node !== undefined && at !== '') editor.put(at, edit.node)
     } else {
-      const apart = !edit.path.startsWith(edit.from) && !edit.from.startsWith(edit.path)
-      const source = editor.lookup(edit.from)
-      if (!apart || source === undefined) continue
-      if (edit.op === 'move') editor.move(edit.from, edit.path)
-      else if (source.kind !== 'dir') editor.link(edit.path, edit.from)
+      const from = edit.op === 'relink' ? picked(edit.other) : picked(edit.pick)
+      const source = editor.lookup(from)
+      const apart = from !== '' && !`${at}/`.startsWith(`${from}/`) && !`${from}/`.startsWith(`${at}/`)
+      if (!apart || source === undefined || at === '') continue
+      if (edit.op === 'move') editor.move(from, at)
+      else if (source.kind !== 'dir' && editor.lookup(parentOf(at))?.kind === 'dir') editor.link(at, from)
     }
   }
   return editor.finish()
 }
 
-export const editLists = fc.array(edits, { maxLength: 25 })
+function makeParents(editor: TreeEditor, path: string): void {
+  const parts = path.split('/')
+  for (let i = 1; i < parts.length; i++) {
+    const parent = parts.slice(0, i).join('/')
+    if (editor.lookup(parent)?.kind !== 'dir') editor.put(parent, new TreeNode({ kind: 'dir', mode: 0o711 }))
+  }
+}
+
+export const editLists = fc.array(edits, { maxLength: 25, size: 'max' })
 export const trees = editLists.map((list) => edited(EMPTY_TREE, list))
 
 /** A tree as plain data, for comparison. */

@@ -1,5 +1,5 @@
 // The algebra of trees, changesets and layers.
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { applyChangeset, diffTrees, encodeLayer, readLayer, EMPTY_TREE } from '../../src/unionfs/index.js'
 import { dump, editLists, edited, trees } from './arbitrary.js'

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { LayerError } from '../../src/errors.js'
 import { EMPTY_TREE, Tree, TreeEditor, TreeNode, childrenOf, comparePaths } from '../../src/unionfs/index.js'
 

@@ -209,12 +209,11 @@ class Scanner {
     const path = pathOf(bytes, at, format, pax, extensions, start)
     const kind = kindOf(typeflag, path)
     const stored = this.#number(pax, 'size', bytes, at, FIELD.size, start)
-    const hasData = kind === undefined || kind === 'file'
     const sparse = kind === 'file' ? this.#sparse(at, offset, typeflag, stored, records, start) : undefined
     const dataOffset = sparse?.dataOffset ?? offset + BLOCK
     // The blocks of an old GNU map stand between header and data and are not counted in the size.
     const dataStart = typeflag === TYPE.gnuSparse ? dataOffset : offset + BLOCK
-    this.#skipTo(dataStart, hasData ? stored : 0, start)
+    this.#skipTo(dataStart, isHeaderOnly(typeflag) ? 0 : stored, start)
     if (kind === undefined) {
       if (typeflag === TYPE.gnuVolume) return undefined
       throw tarError('TAR_HEADER_INVALID', start, `unknown entry type 0x${typeflag.toString(16)}`)
@@ -314,6 +313,11 @@ function isExtension(typeflag: number): boolean {
     typeflag === TYPE.gnuLongLink ||
     typeflag === TYPE.paxSolaris
   )
+}
+
+/** Types that never have data, whatever their size field says (Go's archive/tar; some writers put a file's size there). */
+function isHeaderOnly(typeflag: number): boolean {
+  return typeflag >= TYPE.link && typeflag <= TYPE.fifo
 }
 
 /** `undefined` for types that are no file system object. A regular file whose name ends in `/` is a v7 directory. */
