@@ -16,6 +16,7 @@ export type StoreErrorCode =
   | 'STORE_UNREADABLE'
   | 'STORE_VERSION'
   | 'STORE_CLOSED'
+  | 'INGEST_BUSY'
 
 export type LayerErrorCode =
   | 'TAR_HEADER_INVALID'

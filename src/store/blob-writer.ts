@@ -1,7 +1,8 @@
 // Writes a stream to a file and hashes it on the way: the disk writes one block on another thread while this one hashes
 // it, so that the slower of the two decides the speed, not their sum.
-import { createDigester } from '../digest.js'
-import type { BlobInfo, Expectation } from './blobs.js'
+import { createDigester, type Digester } from '../digest.js'
+import { throwIfAborted } from '../errors.js'
+import type { BlobBytes, BlobInfo, Expectation } from './blobs.js'
 import type { DiskFs } from './disk-fs.js'
 import { checkExpectation, sizeMismatch } from './verify.js'
 
@@ -16,8 +17,8 @@ const spare: Uint8Array[] = []
 const SPARE_MAX = 4
 
 export class BlobWriter {
-  readonly #digester = createDigester()
-  #size = 0
+  readonly #digester: Digester
+  #size: number
   #block: Uint8Array | undefined
   #filled = 0
   #writing: Promise<void> | undefined
@@ -27,7 +28,17 @@ export class BlobWriter {
     readonly fs: DiskFs,
     readonly fd: number,
     readonly expect: Expectation,
-  ) {}
+    /** What is in the file already, when it is continued. */
+    before: { readonly digester: Digester; readonly size: number } = { digester: createDigester(), size: 0 },
+  ) {
+    this.#digester = before.digester
+    this.#size = before.size
+  }
+
+  /** Bytes in the file and on the way to it. */
+  get size(): number {
+    return this.#size
+  }
 
   /**
    * Takes a chunk; it may be reused once this has returned or its promise is fulfilled.
@@ -49,10 +60,15 @@ export class BlobWriter {
     return this.#addAcross(chunk, room)
   }
 
-  /** Writes what is left. @throws StoreError SIZE_MISMATCH | DIGEST_MISMATCH */
-  async finish(): Promise<BlobInfo> {
+  /** Writes what is left; then all that was added is in the file. */
+  async flush(): Promise<void> {
     await this.#flush()
     await this.#settle()
+  }
+
+  /** Ends it. @throws StoreError SIZE_MISMATCH | DIGEST_MISMATCH */
+  async finish(): Promise<BlobInfo> {
+    await this.flush()
     const info = { digest: this.#digester.digest(), size: this.#size }
     checkExpectation(info, this.expect)
     return info
@@ -111,4 +127,28 @@ export class BlobWriter {
 
 function reuse(block: Uint8Array): void {
   if (spare.length < SPARE_MAX) spare.push(block)
+}
+
+/** Adds all of a source. @throws AbortError */
+export async function feed(
+  writer: BlobWriter,
+  bytes: BlobBytes,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  if (bytes instanceof Uint8Array) {
+    await writer.add(bytes)
+  } else if (Symbol.iterator in bytes) {
+    // Without `for await`, which costs a turn of the event loop for each of a tar's many small pieces.
+    for (const chunk of bytes) {
+      throwIfAborted(signal)
+      const wait = writer.add(chunk)
+      if (wait !== undefined) await wait
+    }
+  } else {
+    for await (const chunk of bytes) {
+      throwIfAborted(signal)
+      const wait = writer.add(chunk)
+      if (wait !== undefined) await wait
+    }
+  }
 }

@@ -69,6 +69,36 @@ export interface BlobStore {
 
   /** Random access. See `openBlob`. */
   open?(digest: Digest): Promise<BlobReader>
+
+  /**
+   * Continues, or begins, a blob that comes in pieces over a line that may break. What was appended is kept under the
+   * name until it is committed or discarded, by whatever process.
+   *
+   * @param name  chosen by the caller, usually the expected digest
+   * @throws StoreError INGEST_BUSY while someone else writes under this name
+   */
+  ingest?(name: string): Promise<Ingest>
+}
+
+/** A blob in the making. Not to be used by two callers at the same time. */
+export interface Ingest {
+  readonly name: string
+  /** Bytes that are there: where the source has to go on. */
+  readonly size: number
+  /**
+   * Adds bytes. When the source fails, what came before is kept.
+   * @throws the source's error; AbortError
+   */
+  append(bytes: BlobBytes, options?: { readonly signal?: AbortSignal | undefined }): Promise<void>
+  /**
+   * Makes it a blob and ends the ingest. With bytes that are not what was promised it begins anew from nothing.
+   * @throws StoreError DIGEST_MISMATCH | SIZE_MISMATCH
+   */
+  commit(expect?: Expectation): Promise<BlobInfo>
+  /** Ends the ingest and forgets its bytes. */
+  discard(): Promise<void>
+  /** Leaves the ingest for another time. Idempotent. */
+  close(): Promise<void>
 }
 
 /**

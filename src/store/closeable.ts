@@ -69,6 +69,12 @@ function checkedBlobs(blobs: BlobStore, check: Check): BlobStore {
         return blobs.open!(digest)
       },
     }),
+    ...(blobs.ingest && {
+      async ingest(name) {
+        check()
+        return blobs.ingest!(name)
+      },
+    }),
   }
 }
 

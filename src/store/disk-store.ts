@@ -31,9 +31,10 @@ export async function openDiskStoreNow(path: string, options: DiskStoreOptions =
   const disk = openDisk(path, options)
   await openLayout(disk, options.create ?? true)
   const nowMs = () => Number(env.now() / 1_000_000n)
-  const lock = createStoreLock(disk, nowMs)
+  const lockIn = (folder: string) => createLockIn(disk, folder, nowMs)
+  const lock = lockIn(disk.paths.locks)
   const gate = sweepGate(disk, lock)
-  const blobs = new DiskBlobStore(disk, { now: nowMs, gate })
+  const blobs = new DiskBlobStore(disk, { now: nowMs, gate, lockIn })
   const records = new LmdbRecordStore(disk, crc32)
   return closeable({
     blobs,
@@ -64,10 +65,10 @@ function openDisk(path: string, options: DiskStoreOptions): Disk {
   }
 }
 
-function createStoreLock(disk: Disk, nowMs: () => number): Lock {
+function createLockIn(disk: Disk, folder: string, nowMs: () => number): Lock {
   return createLock({
     fs: disk.fs,
-    folder: disk.paths.locks,
+    folder,
     tempPath: () => {
       makeOwnFolder(disk)
       return `${disk.paths.temp}/${disk.tempName()}`

@@ -1,7 +1,7 @@
 // BlobStore in a folder: `blobs/sha256/<hex>` of an OCI image layout. A blob comes to be in containerd's order: temporary
 // file → hash while writing → size and digest check → fsync → rename → fsync of the folder.
 import { digestOf, hexOf, type Digest, isDigest } from '../digest.js'
-import { AbortError, StoreError, throwIfAborted } from '../errors.js'
+import { StoreError, throwIfAborted } from '../errors.js'
 import {
   type BlobBytes,
   type BlobInfo,
@@ -9,11 +9,14 @@ import {
   type BlobStore,
   type ByteRange,
   type Expectation,
+  type Ingest,
 } from './blobs.js'
-import { BlobWriter } from './blob-writer.js'
+import { BlobWriter, feed } from './blob-writer.js'
+import { DiskIngests } from './disk-ingest.js'
 import { errnoOf, isReadOnlyError } from './disk-fs.js'
-import { blobPath, createTemp, discardTemp, type Disk, type TempFile } from './disk-layout.js'
+import { blobPath, createTemp, discardTemp, type Disk } from './disk-layout.js'
 import { FdPool } from './fd-pool.js'
+import type { Lock } from './lock.js'
 import { checkRange } from './memory.js'
 import { blobNotFound, checkExpectation, measure, verified } from './verify.js'
 
@@ -29,6 +32,8 @@ export interface DiskBlobStoreOptions {
   readonly now?: () => number
   /** Awaited before a put of bytes that are already there returns; see `Store.exclusive`. */
   readonly gate?: () => Promise<void>
+  /** A lock in a folder of its own. Without it there are no ingests. */
+  readonly lockIn?: (folder: string) => Lock
 }
 
 export class DiskBlobStore implements BlobStore {
@@ -36,6 +41,7 @@ export class DiskBlobStore implements BlobStore {
   readonly #fds: FdPool
   readonly #now: () => number
   readonly #gate: () => Promise<void>
+  readonly #ingests: DiskIngests | undefined
   #closed = false
   #folderSync: { started: boolean; done: Promise<void> } | undefined
 
@@ -44,6 +50,9 @@ export class DiskBlobStore implements BlobStore {
     this.#fds = new FdPool(disk.fs)
     this.#now = options.now ?? Date.now
     this.#gate = options.gate ?? (() => Promise.resolve())
+    const { lockIn } = options
+    const publish = (path: string, info: BlobInfo) => this.#publish(path, info)
+    this.#ingests = lockIn && new DiskIngests(disk, lockIn, publish)
   }
 
   async put(
@@ -95,6 +104,11 @@ export class DiskBlobStore implements BlobStore {
     const info = this.#stat(digest)
     if (info === undefined) throw blobNotFound(digest)
     return { digest, size: info.size, read: (offset, length) => this.#read(info, offset, length) }
+  }
+
+  async ingest(name: string): Promise<Ingest> {
+    if (this.#ingests === undefined) throw new TypeError('a DiskBlobStore without a lock has no ingests')
+    return this.#ingests.open(name)
   }
 
   /** Closes the files that readers share. They fail with STORE_CLOSED from then on. */
@@ -191,7 +205,7 @@ export class DiskBlobStore implements BlobStore {
       throwIfAborted(signal)
       closed = true
       this.#disk.fs.close(temp.fd)
-      await this.#publish(temp, info)
+      await this.#publish(temp.path, info)
       return info
     } catch (error) {
       await writer.abandon()
@@ -201,20 +215,20 @@ export class DiskBlobStore implements BlobStore {
   }
 
   /** Gives a whole, verified temporary file its name. */
-  async #publish(temp: Pick<TempFile, 'path'>, info: BlobInfo): Promise<void> {
+  async #publish(from: string, info: BlobInfo): Promise<void> {
     const { fs, paths } = this.#disk
     if (await this.#renew(info)) {
-      fs.remove(temp.path)
+      fs.remove(from)
       return
     }
     const path = this.#path(info.digest)
     this.#fds.drop(path)
     try {
-      fs.rename(temp.path, path)
+      fs.rename(from, path)
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT' || fs.stat(paths.blobs) !== undefined) throw error
       fs.makeDir(paths.blobs)
-      fs.rename(temp.path, path)
+      fs.rename(from, path)
     }
     await this.#syncFolder()
   }
@@ -233,25 +247,6 @@ export class DiskBlobStore implements BlobStore {
       this.#folderSync = sync = next
     }
     await sync.done
-  }
-}
-
-async function feed(writer: BlobWriter, bytes: BlobBytes, signal: AbortSignal | undefined): Promise<void> {
-  if (bytes instanceof Uint8Array) {
-    await writer.add(bytes)
-  } else if (Symbol.iterator in bytes) {
-    // Without `for await`, which costs a turn of the event loop for each of a tar's many small pieces.
-    for (const chunk of bytes) {
-      if (signal?.aborted) throw new AbortError(signal.reason)
-      const wait = writer.add(chunk)
-      if (wait !== undefined) await wait
-    }
-  } else {
-    for await (const chunk of bytes) {
-      if (signal?.aborted) throw new AbortError(signal.reason)
-      const wait = writer.add(chunk)
-      if (wait !== undefined) await wait
-    }
   }
 }
 

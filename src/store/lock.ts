@@ -34,20 +34,35 @@ interface Held {
 export interface Lock {
   /** Runs `fn` while no other process, and nothing else in this one, holds the lock. */
   run<T>(fn: () => Promise<T>): Promise<T>
+  /** Takes the lock if it is free. @returns how to release it, or `undefined` when someone else has it */
+  take(): (() => void) | undefined
 }
 
 export function createLock(options: LockOptions): Lock {
   const mutex = createMutex()
-  return { run: (fn) => mutex.run(() => runLocked(options, fn)) }
+  return {
+    run: (fn) => mutex.run(() => runLocked(options, fn)),
+    take() {
+      const held = tryAcquire(options)
+      return held && keep(options, held)
+    },
+  }
 }
 
 async function runLocked<T>(options: LockOptions, fn: () => Promise<T>): Promise<T> {
-  const held = await acquire(options)
-  const heartbeat = setInterval(() => beat(options, held), HEARTBEAT_MS)
-  heartbeat.unref()
+  const release = keep(options, await acquire(options))
   try {
     return await fn()
   } finally {
+    release()
+  }
+}
+
+/** Gives signs of life until it is released. */
+function keep(options: LockOptions, held: Held): () => void {
+  const heartbeat = setInterval(() => beat(options, held), HEARTBEAT_MS)
+  heartbeat.unref()
+  return () => {
     clearInterval(heartbeat)
     options.fs.rename(held.path, `${held.path}.free`)
   }

@@ -1,6 +1,6 @@
 // BlobStore in memory: the reference implementation, and the default of the tests.
 import { createDigester, type Digest } from '../digest.js'
-import { throwIfAborted } from '../errors.js'
+import { StoreError, throwIfAborted } from '../errors.js'
 import {
   bytesReader,
   type BlobBytes,
@@ -9,6 +9,7 @@ import {
   type BlobStore,
   type ByteRange,
   type Expectation,
+  type Ingest,
 } from './blobs.js'
 import { blobNotFound, checkExpectation, chunksOf, sizeMismatch } from './verify.js'
 
@@ -26,6 +27,7 @@ export interface MemoryBlobStoreOptions {
 
 export class MemoryBlobStore implements BlobStore {
   readonly #blobs = new Map<Digest, Held>()
+  readonly #ingests = new Map<string, { chunks: Uint8Array[]; busy: boolean }>()
   readonly #now: () => number
   readonly #gate: () => Promise<void>
 
@@ -99,6 +101,46 @@ export class MemoryBlobStore implements BlobStore {
         this.#held(digest)
         return inner.read(offset, length)
       },
+    }
+  }
+
+  async ingest(name: string): Promise<Ingest> {
+    const held = this.#ingests.get(name) ?? { chunks: [], busy: false }
+    if (held.busy) {
+      throw new StoreError('INGEST_BUSY', `someone else is writing ${name}`, { data: { name } })
+    }
+    held.busy = true
+    this.#ingests.set(name, held)
+    let isOpen = true
+    const close = async () => {
+      if (isOpen) held.busy = isOpen = false
+    }
+    const end = async () => {
+      check()
+      this.#ingests.delete(name)
+      await close()
+    }
+    const check = () => {
+      if (!isOpen) throw new StoreError('STORE_CLOSED', `the ingest ${name} has ended`)
+    }
+    return {
+      name,
+      get size() {
+        return held.chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0)
+      },
+      async append(bytes, options) {
+        check()
+        for await (const chunk of chunksOf(bytes)) {
+          throwIfAborted(options?.signal)
+          held.chunks.push(chunk.slice())
+        }
+      },
+      commit: async (expect) => {
+        await end()
+        return this.put(held.chunks, expect)
+      },
+      discard: end,
+      close,
     }
   }
 

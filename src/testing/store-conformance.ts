@@ -258,6 +258,53 @@ export function blobStoreCases(make: Make<BlobStore>): ConformanceCase[] {
       }
     },
 
+    async 'ingest: goes on where the source broke off, and becomes a blob'(blobs) {
+      if (blobs.ingest === undefined) return
+      const whole = Uint8Array.from([...noise(600_000), ...HELLO])
+      const first = await blobs.ingest('big')
+      await rejectsWith('ECONNRESET', () => first.append(broken()))
+      assert.equal(first.size, 600_000)
+      await first.close()
+      await first.close()
+      assert.deepEqual(await digestsIn(blobs), [])
+      const second = await blobs.ingest('big')
+      assert.equal(second.size, 600_000)
+      await second.append([HELLO])
+      const info = { digest: digestOf(whole), size: whole.length }
+      assert.deepEqual(await second.commit(info), info)
+      assert.deepEqual(await readBlob(blobs, info.digest), whole)
+      const third = await blobs.ingest('big')
+      assert.equal(third.size, 0)
+      await third.discard()
+      await rejectsWith('STORE_CLOSED', () => third.append(HELLO))
+    },
+
+    async 'ingest: one at a time under a name, and names are apart'(blobs) {
+      if (blobs.ingest === undefined) return
+      const a = await blobs.ingest('a')
+      await rejectsWith('INGEST_BUSY', () => blobs.ingest!('a'))
+      const b = await blobs.ingest('../b')
+      await a.append(HELLO)
+      await b.append(later(HELLO, HELLO))
+      assert.deepEqual([a.size, b.size], [5, 10])
+      await a.discard()
+      await (await blobs.ingest('a')).close()
+      assert.equal((await b.commit()).size, 10)
+    },
+
+    async 'ingest: what is wrong at the end is begun anew'(blobs) {
+      if (blobs.ingest === undefined) return
+      for (const expect of [{ digest: ABSENT }, { size: 4 }]) {
+        const ingest = await blobs.ingest('x')
+        assert.equal(ingest.size, 0)
+        await ingest.append(HELLO)
+        await rejectsWith('digest' in expect ? 'DIGEST_MISMATCH' : 'SIZE_MISMATCH', () =>
+          ingest.commit(expect),
+        )
+      }
+      assert.deepEqual(await digestsIn(blobs), [])
+    },
+
     async 'a reader of a deleted blob says so'(blobs) {
       if (blobs.open === undefined) return
       const { digest } = await blobs.put(HELLO)
