@@ -7,7 +7,7 @@ import { BuildError } from '../errors.js'
 import { baseNameOf, compareNames, encodePath, hasRawBytes, joinPath, splitPath } from '../path.js'
 import type { NodeKind, Tree, TreeNode, Xattrs } from '../unionfs/index.js'
 import { createSha256, sha256Hex } from '#platform'
-import { createIgnoreMatcher, matchPath, type IgnoreMatcher } from './dockerfile/index.js'
+import { createIgnoreMatcher, matchPath, type IgnoreMatcher, type ParentMatch } from './dockerfile/index.js'
 import { contentKey } from './key.js'
 import type { Result } from './vertex.js'
 
@@ -344,8 +344,10 @@ class FilterWalk<N> {
       if (matchPath(this.#pattern!, path)) top = path
       else return this.visitChildren(path, node, undefined, parents)
     }
-    const self = { path, node, taken: false }
-    if (this.#lets(path === top ? '' : path.slice(top === '' ? 0 : top.length + 1))) this.#take(self, parents)
+    const self: PendingDir<N> = { path, node, taken: false, include: undefined, exclude: undefined }
+    if (this.#lets(path === top ? '' : path.slice(top === '' ? 0 : top.length + 1), self, parents.at(-1))) {
+      this.#take(self, parents)
+    }
     if (this.#access.kind(node) === 'dir') this.visitChildren(path, node, top, [...parents, self])
   }
 
@@ -356,9 +358,17 @@ class FilterWalk<N> {
     }
   }
 
-  #lets(relative: string): boolean {
-    if (this.#include !== undefined && !this.#include.matches(relative)) return false
-    return this.#exclude === undefined || !this.#exclude.matches(relative)
+  /** Patterns go on from what they said about the directory above. @see checksum.go shouldIncludePath */
+  #lets(relative: string, self: PendingDir<N>, parent: PendingDir<N> | undefined): boolean {
+    if (this.#include !== undefined) {
+      const { matched, state } = this.#include.matchesUsingParent(relative, parent?.include)
+      self.include = state
+      if (!matched) return false
+    }
+    if (this.#exclude === undefined) return true
+    const { matched, state } = this.#exclude.matchesUsingParent(relative, parent?.exclude)
+    self.exclude = state
+    return !matched
   }
 
   #take(self: PendingDir<N>, parents: readonly PendingDir<N>[]): void {
@@ -372,6 +382,8 @@ class FilterWalk<N> {
 
 interface PendingDir<N> extends Included<N> {
   taken: boolean
+  include: ParentMatch | undefined
+  exclude: ParentMatch | undefined
 }
 
 function matcherOf(patterns: readonly string[] | undefined): IgnoreMatcher | undefined {

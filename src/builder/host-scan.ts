@@ -66,6 +66,9 @@ const KINDS: Readonly<Record<number, NodeKind>> = {
 /** Milliseconds of work between two turns of the event loop. */
 const SLICE_MS = 25
 const BUFFER_BYTES = 1 << 18
+/** Distance of two changes that leave different times: the kernel's tick is at most 10 ms; some file systems keep seconds. */
+const FINE_MS = 20
+const COARSE_MS = 2_000
 
 export class HostScan implements NodeAccess<number> {
   readonly root = 0
@@ -354,12 +357,30 @@ export class HostScan implements NodeAccess<number> {
 
   /**
    * Whether a write that comes right after our reading could leave the same times. ctime decides: every change sets it to
-   * the file system's clock, and nobody can set it back. Times in whole seconds betray a clock of that kind.
+   * the file system's clock, and nobody can set it back.
    */
   #isYoung(entry: number): boolean {
+    return this.#youthMs(entry) > 0
+  }
+
+  /** Milliseconds until the entry's times can be trusted. Times in whole seconds betray a clock of that kind. */
+  #youthMs(entry: number): number {
     const ctimeMs = this.columns.ctimeMs[entry]!
-    const granularityMs = ctimeMs % 1000 === 0 ? 2_000 : 20
-    return Date.now() - ctimeMs <= granularityMs
+    const granularityMs = ctimeMs % 1000 === 0 ? COARSE_MS : FINE_MS
+    return granularityMs - (Date.now() - ctimeMs)
+  }
+
+  /**
+   * Milliseconds until all entries that were read too young are old enough to be read once more. Those of a coarse clock
+   * are not waited for.
+   */
+  get settlesInMs(): number {
+    if (!this.#dirty) return 0
+    let wait = 0
+    for (let entry = 0; entry < this.columns.length; entry++) {
+      if (this.columns.state[entry] === RACY) wait = Math.max(wait, this.#youthMs(entry))
+    }
+    return wait <= FINE_MS ? Math.ceil(wait) : 0
   }
 
   #hashFile(entry: number, header: Uint8Array | string): Uint8Array {

@@ -1,0 +1,299 @@
+// Host folders as build contexts: what is seen, what is hashed, what is remembered.
+import {
+  appendFileSync,
+  chmodSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { openContext, treeContext } from '../../src/builder/context.js'
+import { contentKeyOf, type ContentSelector } from '../../src/builder/contenthash.js'
+import { createIgnoreMatcher } from '../../src/builder/dockerfile/index.js'
+import { createMemoryStore, type SidecarStore, type Store } from '../../src/store/index.js'
+import { folderOf, tempFolder, treeOf, type TreeSpec } from './fixtures.js'
+
+const SPEC: TreeSpec = {
+  'package.json': '{}',
+  'src/index.ts': 'index',
+  'src/lib/a.ts': 'a',
+  'src/lib/b.ts': { type: 'file', content: 'b', mode: '755' },
+  'src/lib/link': { type: 'symlink', target: 'a.ts' },
+  empty: { type: 'dir', mode: '700' },
+}
+
+const ALL: ContentSelector[] = [{ path: '/' }]
+
+function open(dir: string, store?: Store, ignore?: string[]) {
+  return openContext(dir, { store, ignore: ignore && createIgnoreMatcher(ignore) })
+}
+
+const keyOf = (dir: string, store?: Store, selectors = ALL, ignore?: string[]) =>
+  contentKeyOf(open(dir, store, ignore).result(), selectors)
+
+/** Opens, hashes, saves; the store counts what is written. */
+async function visit(dir: string, store: Store, selectors = ALL) {
+  const context = open(dir, store)
+  const key = await contentKeyOf(context.result(), selectors)
+  await context.save()
+  return key
+}
+
+function countingStore(): Store & { writes: number } {
+  const store = createMemoryStore()
+  const sidecars: SidecarStore = store.sidecars
+  const counting = Object.create(store, {
+    writes: { value: 0, writable: true },
+    sidecars: {
+      value: {
+        get: sidecars.get.bind(sidecars),
+        list: sidecars.list.bind(sidecars),
+        delete: sidecars.delete.bind(sidecars),
+        put: async (kind: string, key: string, bytes: Uint8Array) => {
+          counting.writes++
+          await sidecars.put(kind, key, bytes)
+        },
+      },
+    },
+  }) as Store & { writes: number }
+  return counting
+}
+
+/** The clock of the file system moves on, so that what was just written is old enough to be trusted. */
+const settle = () => new Promise((resolve) => setTimeout(resolve, 40))
+
+test('a folder and the same files as a tree have the same content key', async () => {
+  const want = await contentKeyOf(treeContext(treeOf(SPEC)).result(), ALL)
+  expect(await keyOf(folderOf(SPEC))).toBe(want)
+})
+
+test('the tree of a folder has its files, owned by root, with exact times', () => {
+  const dir = folderOf(SPEC)
+  const { tree } = open(dir)
+  expect([...tree.walk()].map(({ path, node }) => `${node.kind} ${path} ${node.mode.toString(8)}`)).toEqual([
+    'dir  700',
+    'dir empty 700',
+    'file package.json 644',
+    'dir src 755',
+    'file src/index.ts 644',
+    'dir src/lib 755',
+    'file src/lib/a.ts 644',
+    'file src/lib/b.ts 755',
+    'symlink src/lib/link 777',
+  ])
+  const node = tree.lookup('src/lib/a.ts')!
+  expect(new TextDecoder().decode(node.content())).toBe('a')
+  expect(node.mtimeNs).toBe(statSync(join(dir, 'src/lib/a.ts'), { bigint: true }).mtimeNs)
+  expect([node.uid, node.gid]).toEqual([0, 0])
+})
+
+test('hard links stay links, and a link from outside does not count', () => {
+  const dir = folderOf({ a: 'x', 'd/b': 'y' })
+  linkSync(join(dir, 'a'), join(dir, 'd/c'))
+  linkSync(join(dir, 'd/b'), join(tempFolder(), 'elsewhere'))
+  const { tree } = open(dir)
+  expect(tree.lookup('a')).toBe(tree.lookup('d/c'))
+  expect(tree.lookup('a')!.nlink).toBe(2)
+  expect(tree.lookup('d/b')!.nlink).toBe(1)
+  expect(tree.linksOf(tree.lookup('a')!)).toEqual(['a', 'd/c'])
+})
+
+test('names that are not UTF-8 keep their bytes', async () => {
+  const dir = tempFolder()
+  writeFileSync(Buffer.concat([Buffer.from(`${dir}/x`), Buffer.from([0xff])]), 'raw')
+  const { tree } = open(dir)
+  expect(tree.root.children!.names()).toEqual(['x\udcff'])
+  expect(await keyOf(dir)).toMatch(/^sha256:/)
+})
+
+test('a symlink that points out of the folder is a value and is not followed', async () => {
+  const outside = folderOf({ secret: 'x' })
+  const dir = folderOf({ 'd/f': 'x' })
+  symlinkSync(join(outside, 'secret'), join(dir, 'd/out'))
+  expect(open(dir).tree.lookup('d/out')!.kind).toBe('symlink')
+  await expect(keyOf(dir, undefined, [{ path: '/d/out', followLinks: true }])).rejects.toMatchObject({
+    code: 'SOURCE_NOT_FOUND',
+  })
+})
+
+describe('ignore rules (facts 1.9)', () => {
+  const paths = (dir: string, ignore: string[]) =>
+    [...open(dir, undefined, ignore).tree.walk()].map(({ path }) => path).slice(1)
+  const dir = () => folderOf({ 'a/b/c': 'x', 'a/d': 'x', 'e/f': 'x', g: 'x' })
+  test.each([
+    [['a'], ['e', 'e/f', 'g']],
+    [['a/b'], ['a', 'a/d', 'e', 'e/f', 'g']],
+    [
+      ['a', '!a/b/c'],
+      ['a', 'a/b', 'a/b/c', 'e', 'e/f', 'g'],
+    ],
+    [
+      ['**', '!e'],
+      ['e', 'e/f'],
+    ],
+    [['**', '!nothing'], []],
+    [['*/*'], ['a', 'e', 'g']],
+  ])('%j leaves %j', (ignore, want) => expect(paths(dir(), ignore)).toEqual(want))
+
+  test('what is ignored takes no part in the key', async () => {
+    const folder = dir()
+    const before = await keyOf(folder, undefined, ALL, ['a/b'])
+    writeFileSync(join(folder, 'a/b/c'), 'changed')
+    expect(await keyOf(folder, undefined, ALL, ['a/b'])).toBe(before)
+  })
+})
+
+describe('stat cache', () => {
+  test('a second look at unchanged files reads none of them and writes nothing', async () => {
+    const dir = folderOf(SPEC)
+    const store = countingStore()
+    const key = await visit(dir, store)
+    expect(store.writes).toBe(1)
+    expect(await visit(dir, store)).toBe(key)
+    expect(store.writes).toBe(1)
+  })
+
+  const changes: Record<string, (dir: string) => void> = {
+    'content, same size': (dir) => writeFileSync(join(dir, 'src/lib/a.ts'), 'z'),
+    'content, longer': (dir) => appendFileSync(join(dir, 'src/lib/a.ts'), 'more'),
+    'content, with the old time put back': (dir) => {
+      const path = join(dir, 'src/lib/a.ts')
+      const { atime, mtime } = statSync(path)
+      writeFileSync(path, 'z')
+      utimesSync(path, atime, mtime)
+    },
+    mode: (dir) => chmodSync(join(dir, 'src/lib/a.ts'), 0o600),
+    'mode of a directory': (dir) => chmodSync(join(dir, 'src/lib'), 0o700),
+    'a file added': (dir) => writeFileSync(join(dir, 'src/lib/c.ts'), 'c'),
+    'an empty directory added': (dir) => mkdirSync(join(dir, 'src/d')),
+    'a file removed': (dir) => unlinkSync(join(dir, 'src/lib/b.ts')),
+    'a file renamed': (dir) => renameSync(join(dir, 'src/lib/b.ts'), join(dir, 'src/lib/c.ts')),
+    'a directory removed': (dir) => rmSync(join(dir, 'src/lib'), { recursive: true }),
+    'a link to somewhere else': (dir) => {
+      unlinkSync(join(dir, 'src/lib/link'))
+      symlinkSync('b.ts', join(dir, 'src/lib/link'))
+    },
+    'a file that is now a directory': (dir) => {
+      unlinkSync(join(dir, 'src/lib/a.ts'))
+      mkdirSync(join(dir, 'src/lib/a.ts'))
+    },
+    'two files swapped': (dir) => {
+      renameSync(join(dir, 'src/lib/a.ts'), join(dir, 'x'))
+      renameSync(join(dir, 'src/lib/b.ts'), join(dir, 'src/lib/a.ts'))
+      renameSync(join(dir, 'x'), join(dir, 'src/lib/b.ts'))
+    },
+  }
+  test.each(Object.keys(changes))('sees a change: %s', async (name) => {
+    const dir = folderOf(SPEC)
+    const store = createMemoryStore()
+    const before = await visit(dir, store)
+    changes[name]!(dir)
+    const after = await visit(dir, store)
+    expect(after).not.toBe(before)
+    expect(after).toBe(await keyOf(dir))
+    expect(await visit(dir, store)).toBe(after)
+  })
+
+  test('a new time alone changes nothing', async () => {
+    const dir = folderOf(SPEC)
+    const store = createMemoryStore()
+    const before = await visit(dir, store)
+    utimesSync(join(dir, 'src/lib/a.ts'), 1, 1)
+    expect(await visit(dir, store)).toBe(before)
+  })
+
+  // git's racy entries: a write that follows a read at once may leave the same times.
+  test('a write right after the read is seen, again and again', async () => {
+    const dir = folderOf({ f: '0' })
+    const store = createMemoryStore()
+    const seen = new Set<string>()
+    for (let i = 0; i < 50; i++) {
+      writeFileSync(join(dir, 'f'), String(i % 10) + String(Math.floor(i / 10)))
+      seen.add(await visit(dir, store))
+    }
+    expect(seen.size).toBe(50)
+  })
+
+  test('what one step does not use is not read', async () => {
+    const dir = folderOf(SPEC)
+    chmodSync(join(dir, 'src/lib/a.ts'), 0o000)
+    const only = [{ path: '/package.json' }]
+    const want = await contentKeyOf(treeContext(treeOf({ 'package.json': '{}' })).result(), only)
+    expect(await keyOf(dir, createMemoryStore(), only)).toBe(want)
+  })
+
+  test('what was not asked for this time is still known the next time', async () => {
+    const dir = folderOf(SPEC)
+    const store = countingStore()
+    const whole = await visit(dir, store)
+    await settle()
+    writeFileSync(join(dir, 'package.json'), '{"a":1}')
+    await visit(dir, store, [{ path: '/package.json' }])
+    expect(store.writes).toBe(2)
+    const after = await visit(dir, store)
+    expect(after).not.toBe(whole)
+    expect(after).toBe(await keyOf(dir))
+  })
+
+  test('a damaged or foreign stat cache is as good as none', async () => {
+    const dir = folderOf(SPEC)
+    const store = createMemoryStore()
+    const want = await visit(dir, store)
+    const [key] = await store.sidecars.list('context')
+    const bytes = store.sidecars.get('context', key!)!.slice()
+    for (const damaged of [new Uint8Array(0), bytes.subarray(0, 40), bytes.subarray(0, bytes.length - 1)]) {
+      await store.sidecars.put('context', key!, damaged)
+      expect(await keyOf(dir, store)).toBe(want)
+    }
+  })
+})
+
+describe('bad contexts', () => {
+  test.each([
+    ['missing', () => join(tempFolder(), 'nowhere')],
+    ['a file', () => join(folderOf({ f: 'x' }), 'f')],
+  ])('%s', (_, dir) =>
+    expect(() => open(dir())).toThrow(expect.objectContaining({ code: 'CONTEXT_NOT_FOUND' })),
+  )
+
+  test('a file that changes between listing and reading', () => {
+    const dir = folderOf({ f: 'x' })
+    const node = open(dir).tree.lookup('f')!
+    writeFileSync(join(dir, 'f'), 'y')
+    utimesSync(join(dir, 'f'), 5, 5)
+    expect(() => node.content()).toThrow(expect.objectContaining({ code: 'CONTEXT_CHANGED' }))
+  })
+
+  test('a file that goes away between listing and reading', () => {
+    const dir = folderOf({ f: 'x' })
+    const node = open(dir).tree.lookup('f')!
+    unlinkSync(join(dir, 'f'))
+    expect(() => node.content()).toThrow(expect.objectContaining({ code: 'CONTEXT_CHANGED' }))
+  })
+})
+
+test('a signal stops a long walk', async () => {
+  const dir = folderOf({ 'd/f': 'x' })
+  const abort = new AbortController()
+  const context = openContext(dir, { signal: abort.signal })
+  abort.abort()
+  await expect(contentKeyOf(context.result(), ALL)).rejects.toMatchObject({ code: 'ABORT_ERR' })
+})
+
+test('sockets are left out', async () => {
+  const { createServer } = await import('node:net')
+  const dir = folderOf({ f: 'x' })
+  const server = createServer().listen(join(dir, 's'))
+  await new Promise((resolve) => server.once('listening', resolve))
+  expect(readdirSync(dir)).toContain('s')
+  expect(open(dir).tree.root.children!.names()).toEqual(['f'])
+  server.close()
+})
