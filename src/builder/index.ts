@@ -1,4 +1,9 @@
 // Front door of the builder room.
+export { build } from './build.js'
+export type { BuildOptions, BuildResult } from './build.js'
+export type { ContextSource, DockerfileSource } from './build-files.js'
+export type { BuildPlan, PlanOptions } from './plan.js'
+export { planBuild } from './plan.js'
 export type { ExecMount, ExecRequest, ExecResult, Executor, ExecutorCapabilities } from './executor.js'
 export type { BuildEvent, BuildListener, CacheOutcome, StepId } from './progress.js'
 export type {

@@ -1,0 +1,160 @@
+// What a build reads of its surroundings before anything is planned: the Dockerfile, the ignore file, the context. An
+// effect file: reads the host's file system when the context is a folder.
+import { existsSync, readFileSync, statSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { BuildError } from '../errors.js'
+import { normalizePath } from '../path.js'
+import type { Store } from '../store/index.js'
+import { EMPTY_TREE, Tree, TreeEditor, UnionView } from '../unionfs/index.js'
+import { openContext, treeContext, type BuildContext } from './context.js'
+import {
+  createIgnoreMatcher,
+  parseDockerfile,
+  parseIgnoreFile,
+  type Dockerfile,
+  type IgnoreMatcher,
+} from './dockerfile/index.js'
+
+/** Where COPY and ADD take files from: a folder of the host by its path, or a value. */
+export type ContextSource = string | Tree | UnionView | BuildContext
+
+/** A Dockerfile by its path on the host, or, where the context is a value, in the context; or its text. */
+export type DockerfileSource = string | { readonly text: string | Uint8Array; readonly name?: string }
+
+export interface BuildFiles {
+  readonly dockerfile: Dockerfile
+  /** Opened when it is first needed, then always the same. */
+  readonly context: () => BuildContext
+}
+
+export interface BuildFilesOptions {
+  readonly context: ContextSource | undefined
+  readonly dockerfile: DockerfileSource | undefined
+  readonly store: Store
+  readonly signal: AbortSignal | undefined
+}
+
+/**
+ * Reads the Dockerfile and prepares the context.
+ *
+ * @throws BuildError DOCKERFILE_NOT_FOUND, CONTEXT_NOT_FOUND; DockerfileError
+ */
+export function readBuildFiles(options: BuildFilesOptions): BuildFiles {
+  const files = filesOf(options.context)
+  const source = options.dockerfile ?? files.defaultDockerfile()
+  const isPath = typeof source === 'string'
+  const text = isPath ? files.read(source) : source.text
+  if (text === undefined) {
+    throw new BuildError('DOCKERFILE_NOT_FOUND', `failed to read dockerfile: open ${source}: no such file`, {
+      data: { path: source },
+    })
+  }
+  const name = isPath ? basename(source) : (source.name ?? '<stdin>')
+  const dockerfile = parseDockerfile(text, { file: name })
+  const named = isPath ? files.read(`${source}.dockerignore`) : undefined
+  const ignoreFile = named === undefined ? '.dockerignore' : `${name}.dockerignore`
+  const ignoreText = named ?? files.readInContext('.dockerignore')
+  const ignore = ignoreText === undefined ? undefined : matcherOf(ignoreText, ignoreFile)
+  let opened: BuildContext | undefined
+  return { dockerfile, context: () => (opened ??= files.open(ignore, options)) }
+}
+
+/** A named folder as context, with its own ignore file. */
+export function openNamedContext(
+  source: ContextSource,
+  options: Omit<BuildFilesOptions, 'context' | 'dockerfile'>,
+): BuildContext {
+  const files = filesOf(source)
+  const text = files.readInContext('.dockerignore')
+  return files.open(text === undefined ? undefined : matcherOf(text, '.dockerignore'), options)
+}
+
+function matcherOf(text: string | Uint8Array, file: string): IgnoreMatcher | undefined {
+  const patterns = parseIgnoreFile(text, file)
+  return patterns.length === 0 ? undefined : createIgnoreMatcher(patterns, { file })
+}
+
+/** The two kinds of context behind one face. */
+interface ContextFiles {
+  defaultDockerfile(): string
+  /** A Dockerfile's or its ignore file's path. */
+  read(path: string): Uint8Array | undefined
+  readInContext(path: string): Uint8Array | undefined
+  open(
+    ignore: IgnoreMatcher | undefined,
+    options: Omit<BuildFilesOptions, 'context' | 'dockerfile'>,
+  ): BuildContext
+}
+
+function filesOf(source: ContextSource | undefined): ContextFiles {
+  if (typeof source === 'string') return hostFiles(source)
+  if (source === undefined) return treeFiles(EMPTY_TREE, undefined)
+  if (source instanceof Tree) return treeFiles(source, undefined)
+  if (source instanceof UnionView) return treeFiles(source.snapshot(), undefined)
+  return treeFiles(source.tree, source)
+}
+
+function hostFiles(folder: string): ContextFiles {
+  const read = (path: string): Uint8Array | undefined => {
+    try {
+      return readFileSync(path)
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code
+      if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EISDIR') return undefined
+      throw error
+    }
+  }
+  return {
+    defaultDockerfile() {
+      if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) {
+        throw new BuildError('CONTEXT_NOT_FOUND', `build context ${folder}: no such directory`, {
+          data: { path: folder },
+        })
+      }
+      const path = join(folder, 'Dockerfile')
+      const lower = join(folder, 'dockerfile')
+      return !existsSync(path) && existsSync(lower) ? lower : path
+    },
+    read,
+    readInContext: (path) => read(join(folder, path)),
+    open: (ignore, { store, signal }) => openContext(folder, { ignore, store, signal }),
+  }
+}
+
+function treeFiles(tree: Tree, context: BuildContext | undefined): ContextFiles {
+  const read = (path: string): Uint8Array | undefined => {
+    const found = tree.resolve(normalizePath(path))
+    return found?.node.kind === 'file' ? found.node.content() : undefined
+  }
+  return {
+    defaultDockerfile: () =>
+      read('Dockerfile') === undefined && read('dockerfile') !== undefined ? 'dockerfile' : 'Dockerfile',
+    read,
+    readInContext: read,
+    open(ignore) {
+      if (ignore === undefined) return context ?? treeContext(tree)
+      return treeContext(withoutIgnored(tree, ignore), context?.name)
+    },
+  }
+}
+
+/** The tree without what the ignore file leaves out; a directory that is left out stays when something in it does not. */
+function withoutIgnored(tree: Tree, ignore: IgnoreMatcher): Tree {
+  const editor = new TreeEditor(tree)
+  const visit = (path: string, parent: Uint8Array | undefined): boolean => {
+    const node = tree.lookup(path)!
+    let keeps = false
+    for (const name of node.children?.names() ?? []) {
+      const at = path === '' ? name : `${path}/${name}`
+      const child = node.children!.get(name)!
+      const { matched, state } = ignore.matchesUsingParent(at, parent)
+      const isKeptBelow =
+        child.kind === 'dir' && (!matched || ignore.mayReinclude(at)) ? visit(at, state) : false
+      if (matched && !isKeptBelow) editor.remove(at)
+      else keeps = true
+    }
+    return keeps
+  }
+  visit('', undefined)
+  return editor.finish()
+}

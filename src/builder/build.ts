@@ -1,0 +1,216 @@
+// A build from end to end: read → plan → solve → export. The parts are in their own files; here they meet.
+import type { Descriptor, Platform } from '../descriptor.js'
+import type { DiffID } from '../digest.js'
+import { systemEnv, type Env } from '../env.js'
+import { throwIfAborted } from '../errors.js'
+import type { Image, ImageConfig } from '../oci/index.js'
+import type { Store } from '../store/index.js'
+import { readBuildFiles, type ContextSource, type DockerfileSource } from './build-files.js'
+import type { BuildContext } from './context.js'
+import type { Executor } from './executor.js'
+import { exportImage, nameImage } from './export.js'
+import { sourceResolver } from './image-source.js'
+import type { KeyScheme } from './key-scheme.js'
+import type { OpFactory } from './op-factory.js'
+import { CacheMounts } from './ops/cache-mounts.js'
+import { ContextOp } from './ops/context.js'
+import { ExecOp } from './ops/exec.js'
+import { FileOp } from './ops/file.js'
+import { HttpOp, type Fetch } from './ops/http.js'
+import { MergeOp } from './ops/merge.js'
+import type { SecretSource } from './ops/mounts.js'
+import type { OpServices } from './ops/result.js'
+import { planBuild, type BuildPlan } from './plan.js'
+import type { BuildListener } from './progress.js'
+import { solve, type SolveOptions, type StepReport } from './solve.js'
+import type { LayerRef } from './vertex.js'
+
+export interface BuildOptions {
+  readonly store: Store
+  /** Where COPY and ADD take files from; default nothing. */
+  readonly context?: ContextSource | undefined
+  /** Default `Dockerfile` in the context. */
+  readonly dockerfile?: DockerfileSource | undefined
+  /** Names that the image gets: `app`, `app:1.2`, `registry.example/app:1`. */
+  readonly tags?: readonly string[] | undefined
+  readonly target?: string | undefined
+  readonly buildArgs?: Readonly<Record<string, string>> | undefined
+  readonly labels?: Readonly<Record<string, string>> | undefined
+  /** Further contexts by name: a folder, a value, `docker-image://REF`, `oci-layout://PATH`. */
+  readonly contexts?: Readonly<Record<string, ContextSource>> | undefined
+  /** What the image is for; default linux/amd64. */
+  readonly platform?: Platform | undefined
+  readonly buildPlatform?: Platform | undefined
+  /** What carries out RUN; several are asked in order. */
+  readonly executor?: Executor | readonly Executor[] | undefined
+  /** Values of `--mount=type=secret`: bytes or text by id, or where to ask for them. */
+  readonly secrets?: Readonly<Record<string, Uint8Array | string>> | SecretSource | undefined
+  /** How ADD fetches URLs; default the platform's `fetch`. */
+  readonly fetch?: Fetch | undefined
+  readonly network?: 'default' | 'none' | 'host' | undefined
+  readonly extraHosts?: readonly string[] | undefined
+  /** Limit of one RUN. */
+  readonly timeoutMs?: number | undefined
+  readonly noCache?: boolean | undefined
+  /** Names of stages that skip the cache. */
+  readonly noCacheFilter?: readonly string[] | undefined
+  /** SOURCE_DATE_EPOCH in seconds: the clock of the build stands there, and copied files get this time. */
+  readonly sourceDateEpoch?: number | undefined
+  /** With SOURCE_DATE_EPOCH: no file in a layer that the build made is younger. */
+  readonly rewriteTimestamp?: boolean | undefined
+  readonly keyScheme?: KeyScheme | undefined
+  /** Operations that run at once. */
+  readonly concurrency?: number | undefined
+  readonly env?: Env | undefined
+  readonly signal?: AbortSignal | undefined
+  readonly onEvent?: BuildListener | undefined
+  /** Told about each step that ran and was stored. @internal */
+  readonly onStored?: SolveOptions['onStored']
+}
+
+export interface BuildResult {
+  /** Of the image's manifest. */
+  readonly image: Descriptor
+  readonly config: ImageConfig
+  /** Base first. */
+  readonly layers: readonly { readonly descriptor: Descriptor; readonly diffID: DiffID }[]
+  /** Full names of the refs that point at the image now. */
+  readonly names: readonly string[]
+  /** What happened to each step, in order of appearance. */
+  readonly steps: readonly StepReport[]
+}
+
+/**
+ * Builds a Dockerfile into an image of the store.
+ *
+ * What succeeded is cached step by step; a step that fails leaves nothing behind, and neither image nor ref is written.
+ * An unchanged rebuild gives the same image, writes nothing and opens no layer.
+ *
+ * @throws DockerfileError, BuildError, ImageError, StoreError; AbortError when the signal fires
+ */
+export async function build(options: BuildOptions): Promise<BuildResult> {
+  const prepared = await prepareBuild(options)
+  const { plan } = prepared
+  const solved = await solve(plan.edge === undefined ? [] : [plan.edge], prepared.solve)
+  const layers = solved.results[0]?.layers ?? []
+  throwIfAborted(options.signal)
+  const image = await exportImage(options.store, {
+    draft: plan.image,
+    layers,
+    epoch: plan.epoch,
+    rewriteTimestamp: options.rewriteTimestamp ?? false,
+    baseLayers: baseLayerCount(prepared.baseLayers(), layers),
+  })
+  const names = await nameImage(options.store, options.tags ?? [], image.descriptor)
+  await Promise.all(prepared.contexts().map((context) => context.save()))
+  options.onEvent?.({
+    kind: 'exported',
+    image: image.descriptor.digest,
+    config: image.manifest.config.digest,
+    names,
+  })
+  return { ...resultOf(image), names, steps: solved.steps }
+}
+
+function resultOf(image: Image): Omit<BuildResult, 'names' | 'steps'> {
+  return { image: image.descriptor, config: image.config, layers: image.layers }
+}
+
+/** What is planned but not yet solved. */
+export interface PreparedBuild {
+  readonly plan: BuildPlan
+  readonly solve: SolveOptions
+  /** The contexts that were opened so far. */
+  readonly contexts: () => readonly BuildContext[]
+  /** Layers of the images that stages start from. */
+  readonly baseLayers: () => readonly (readonly LayerRef[])[]
+}
+
+/** Reads and plans; runs and writes nothing. @throws as `build` */
+export async function prepareBuild(options: BuildOptions): Promise<PreparedBuild> {
+  const { store, signal } = options
+  const env = options.env ?? systemEnv
+  throwIfAborted(signal)
+  const files = readBuildFiles({ context: options.context, dockerfile: options.dockerfile, store, signal })
+  const opened = new Set<BuildContext>()
+  const main = (): Promise<BuildContext> => {
+    const context = files.context()
+    opened.add(context)
+    return Promise.resolve(context)
+  }
+  const buildArgs = new Map(Object.entries(options.buildArgs ?? {}))
+  if (options.sourceDateEpoch !== undefined)
+    buildArgs.set('SOURCE_DATE_EPOCH', String(options.sourceDateEpoch))
+  const baseLayers: (readonly LayerRef[])[] = []
+  const resolver = sourceResolver(store, {
+    contexts: new Map(Object.entries(options.contexts ?? {})),
+    services: { store, env },
+    signal,
+    onContext: (context) => opened.add(context),
+    onImage: (image) => baseLayers.push(image.layers),
+  })
+  const plan = await planBuild(files.dockerfile, {
+    ops: ({ epoch }) => opFactory(options, main, epoch === undefined ? env : standingClock(env, epoch)),
+    sources: resolver,
+    target: options.target,
+    buildArgs,
+    labels: new Map(Object.entries(options.labels ?? {})),
+    platform: options.platform,
+    buildPlatform: options.buildPlatform,
+    noCache: options.noCache,
+    noCacheFilter: options.noCacheFilter,
+    network: options.network,
+    extraHosts: options.extraHosts,
+    cacheNamespace: options.buildArgs?.['BUILDKIT_CACHE_MOUNT_NS'],
+  })
+  const solveOptions = {
+    store,
+    env,
+    signal,
+    onEvent: options.onEvent,
+    concurrency: options.concurrency,
+    scheme: options.keyScheme,
+    onStored: options.onStored,
+  }
+  return { plan, solve: solveOptions, contexts: () => [...opened], baseLayers: () => baseLayers }
+}
+
+function opFactory(options: BuildOptions, context: () => Promise<BuildContext>, env: Env): OpFactory {
+  const services: OpServices = { store: options.store, env }
+  const { executor } = options
+  const executors = executor === undefined ? [] : 'run' in executor ? [executor] : executor
+  const exec = {
+    ...services,
+    executors,
+    caches: new CacheMounts(options.store),
+    secrets: secretSource(options.secrets),
+    timeoutMs: options.timeoutMs,
+  }
+  return {
+    file: (definition) => new FileOp(definition, services),
+    run: (definition) => new ExecOp(definition, exec),
+    http: (definition) => new HttpOp(definition, { ...services, fetch: options.fetch ?? globalThis.fetch }),
+    merge: (inputCount) => new MergeOp(inputCount, services),
+    context: () => new ContextOp(context, services),
+  }
+}
+
+/** The clock of files under SOURCE_DATE_EPOCH. */
+function standingClock(env: Env, epoch: number): Env {
+  const timeNs = BigInt(epoch) * 1_000_000_000n
+  return { now: () => timeNs, randomId: () => env.randomId(), concurrency: env.concurrency }
+}
+
+function secretSource(secrets: BuildOptions['secrets']): SecretSource {
+  if (typeof secrets === 'function') return secrets
+  return (id) => {
+    const value = secrets !== undefined && Object.hasOwn(secrets, id) ? secrets[id] : undefined
+    return typeof value === 'string' ? new TextEncoder().encode(value) : value
+  }
+}
+
+/** How many of the layers come from the image that the target starts from. */
+function baseLayerCount(bases: readonly (readonly LayerRef[])[], layers: readonly LayerRef[]): number {
+  const starts = bases.filter((base) => base.every(({ diffID }, i) => layers[i]?.diffID === diffID))
+  return Math.max(0, ...starts.map((base) => base.length))
+}

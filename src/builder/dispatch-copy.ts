@@ -1,0 +1,301 @@
+// COPY and ADD onto a stage: one file operation with an action for every source. Pure.
+// @see moby/buildkit frontend/dockerfile/dockerfile2llb/convert_copy.go, client/llb/fileop.go
+import { DockerfileError } from '../errors.js'
+import { normalizePath } from '../path.js'
+import {
+  commit,
+  edgeOf,
+  progressText,
+  requireDispatched,
+  timestampOf,
+  type DispatchContext,
+} from './dispatch-context.js'
+import type { AddInstruction, CopyInstruction } from './dockerfile/index.js'
+import type { CopyAction, PlacedAction } from './key.js'
+import { parseModeChange } from './ops/chmod.js'
+import { parseOwner } from './ops/owner.js'
+import { internalLabel, type Command, type StageState } from './state.js'
+import type { Edge } from './vertex.js'
+
+type Transfer = CopyInstruction | AddInstruction
+
+export function dispatchCopy(
+  state: StageState,
+  command: Command,
+  instruction: Transfer,
+  context: DispatchContext,
+): void {
+  const source = sourceOf(state, command, instruction, context)
+  const title = progressText(instruction.text, state.env.map, context.escape)
+  const label = state.label(title, command)
+  // --link with --chmod is an ordinary copy, as in BuildKit: the mode of what is there must be known.
+  const link = instruction.link && instruction.chmod === undefined
+  const builder = new FileOpBuilder(link ? undefined : state.edge)
+  const transfer = new Transferred(state, command, instruction, context, builder, source)
+  for (const path of instruction.sources) transfer.add(path)
+  for (const document of instruction.inline) transfer.addInline(document.name, document.content)
+
+  const { inputs, actions } = builder
+  const edge = edgeOf({
+    op: context.ops.file({
+      actions,
+      inputCount: inputs.length,
+      folders: inputs.flatMap(({ vertex }, i) => (vertex.op.kind === 'local' ? [i] : [])),
+      title,
+      location: command.location,
+    }),
+    inputs,
+    label,
+    ignoreCache: state.ignoreCache,
+  })
+  state.edge =
+    link && state.edge !== undefined ? mergeOnto(state, state.edge, edge, title, command, context) : edge
+  commit(state, historyText(instruction), true, context)
+}
+
+function mergeOnto(
+  state: StageState,
+  base: Edge,
+  copied: Edge,
+  title: string,
+  command: Command,
+  context: DispatchContext,
+): Edge {
+  state.repeatIndex()
+  return edgeOf({
+    op: context.ops.merge(2),
+    inputs: [base, copied],
+    label: state.label(`LINK ${title}`, command),
+    ignoreCache: state.ignoreCache,
+  })
+}
+
+function sourceOf(
+  state: StageState,
+  command: Command,
+  instruction: Transfer,
+  context: DispatchContext,
+): () => Edge | undefined {
+  const [from] = command.sources
+  if (instruction.kind === 'add' || from === undefined) return context.buildContext
+  requireDispatched(from, instruction.from ?? '', state, command)
+  return () => from.edge
+}
+
+function historyText(instruction: Transfer): string {
+  const { chown, chmod, sources, inline, dest } = instruction
+  const words = [instruction.kind.toUpperCase()]
+  if (instruction.kind === 'copy' && instruction.parents) words.push('--parents')
+  if (chown !== undefined) words.push(`--chown=${chown}`)
+  if (chmod !== undefined) words.push(`--chmod=${chmod}`)
+  return [...words, ...sources, ...inline.map(({ name }) => `<<${name}`), dest, '# buildkit'].join(' ')
+}
+
+/** Collects inputs, each once, and the chain of actions. @see client/llb/fileop.go marshalState */
+class FileOpBuilder {
+  readonly inputs: Edge[] = []
+  private readonly pending: { action: CopyAction; secondaryInput: number }[] = []
+  readonly base: number
+
+  constructor(base: Edge | undefined) {
+    this.base = base === undefined ? -1 : this.input(base)
+  }
+
+  input(edge: Edge): number {
+    const known = this.inputs.findIndex(
+      (other) => other.vertex === edge.vertex && other.output === edge.output,
+    )
+    return known === -1 ? this.inputs.push(edge) - 1 : known
+  }
+
+  copy(source: Edge | undefined, action: CopyAction): void {
+    this.pending.push({ action, secondaryInput: source === undefined ? -1 : this.input(source) })
+  }
+
+  get actions(): PlacedAction[] {
+    const last = this.pending.length - 1
+    return this.pending.map(({ action, secondaryInput }, i) => ({
+      action,
+      secondaryInput,
+      input: i === 0 ? this.base : this.inputs.length + i - 1,
+      output: i === last ? 0 : -1,
+    }))
+  }
+}
+
+type CopyFlags = Pick<CopyAction, 'dest' | 'owner' | 'mode' | 'modeStr' | 'excludePatterns' | 'timestampNs'>
+
+/** The sources of one instruction, turned into actions. */
+class Transferred {
+  private readonly flags: CopyFlags
+
+  constructor(
+    state: StageState,
+    private readonly command: Command,
+    private readonly instruction: Transfer,
+    private readonly context: DispatchContext,
+    private readonly builder: FileOpBuilder,
+    private readonly source: () => Edge | undefined,
+  ) {
+    const { chown, exclude } = instruction
+    this.checkChecksum()
+    this.flags = {
+      dest: destinationOf(state.directory, instruction.dest),
+      owner: chown === undefined || chown === '' ? undefined : parseOwner(chown, builder.base),
+      ...this.mode(),
+      excludePatterns: exclude.length === 0 ? undefined : exclude,
+      timestampNs: timestampOf(context),
+    }
+  }
+
+  add(path: string): void {
+    if (isGitSource(path)) this.refuseGit(path)
+    else if (/^https?:\/\//.test(path)) this.addHttp(path)
+    else this.addLocal(path)
+  }
+
+  addInline(name: string, content: string): void {
+    const { ops } = this.context
+    const action = {
+      kind: 'mkfile',
+      path: `/${normalizePath(name)}`,
+      mode: 0o644,
+      data: new TextEncoder().encode(content),
+      timestampNs: -1n,
+    } as const
+    const document = edgeOf({
+      op: ops.file({
+        actions: [{ action, input: -1, secondaryInput: -1, output: 0 }],
+        inputCount: 0,
+        folders: [],
+        title: '[internal] preparing inline document',
+        location: this.command.location,
+      }),
+      inputs: [],
+      label: internalLabel('[internal] preparing inline document', this.command.location),
+      ignoreCache: false,
+    })
+    this.builder.copy(document, this.action(`/${normalizePath(name)}`, {}))
+  }
+
+  private addLocal(path: string): void {
+    const unpack = this.instruction.kind === 'add' && this.instruction.unpack !== false
+    const { src, include } = this.selection(path)
+    if (this.source === this.context.buildContext) this.context.contextPaths.add(src)
+    this.builder.copy(
+      this.source(),
+      this.action(src, {
+        followSymlink: true,
+        dirCopyContents: true,
+        attemptUnpack: unpack,
+        allowWildcard: true,
+        allowEmptyWildcard: true,
+        includePatterns: include,
+      }),
+    )
+  }
+
+  /** `--parents` copies from the root, or from before `/./`, and lets in what the rest of the path names. */
+  private selection(path: string): { readonly src: string; readonly include?: readonly string[] } {
+    if (this.instruction.kind !== 'copy' || !this.instruction.parents)
+      return { src: `/${normalizePath(path)}` }
+    const pivot = path.indexOf('/./')
+    const base = pivot === -1 ? '/' : path.slice(0, pivot)
+    const pattern = normalizePath(pivot === -1 ? path : path.slice(pivot + 3))
+    return { src: `/${normalizePath(base)}`, include: [pattern] }
+  }
+
+  private addHttp(url: string): void {
+    if (this.instruction.kind === 'copy') this.fail("source can't be a URL for COPY")
+    const filename = fileNameOf(url)
+    const checksum = this.instruction.kind === 'add' ? this.instruction.checksum : undefined
+    const { location, instruction } = this.command
+    const edge = edgeOf({
+      op: this.context.ops.http({ url, filename, checksum, location }),
+      inputs: [],
+      label: internalLabel(instruction.text, location),
+      ignoreCache: false,
+    })
+    const unpack = this.instruction.kind === 'add' && this.instruction.unpack === true
+    this.builder.copy(edge, this.action(`/${filename}`, { attemptUnpack: unpack }))
+  }
+
+  private refuseGit(path: string): void {
+    if (this.instruction.kind === 'copy') this.fail("source can't be a git ref for COPY")
+    throw new DockerfileError(
+      'NOT_SUPPORTED',
+      `ADD from git is not supported: ${path}`,
+      this.command.location,
+      {
+        data: { feature: 'ADD git' },
+      },
+    )
+  }
+
+  private action(src: string, options: Partial<CopyAction>): CopyAction {
+    return {
+      kind: 'copy',
+      src,
+      followSymlink: false,
+      dirCopyContents: false,
+      attemptUnpack: false,
+      createDestPath: true,
+      allowWildcard: false,
+      allowEmptyWildcard: false,
+      alwaysReplaceExistingDestPaths: false,
+      ...this.flags,
+      ...options,
+    }
+  }
+
+  /** Octal when it reads as octal, else symbolic. */
+  private mode(): { readonly mode: number; readonly modeStr?: string } {
+    const { chmod } = this.instruction
+    if (chmod === undefined || chmod === '') return { mode: -1 }
+    if (/^[0-7]+$/.test(chmod)) {
+      const mode = Number.parseInt(chmod, 8)
+      return mode <= 0o7777 ? { mode } : this.failMode(chmod)
+    }
+    if (/^\d/.test(chmod) || parseModeChange(chmod) === undefined) return this.failMode(chmod)
+    return { mode: -1, modeStr: chmod }
+  }
+
+  private failMode(chmod: string): never {
+    return this.fail(
+      `invalid chmod parameter: '${chmod}'. it should be octal string and between 0 and 07777, or symbolic as in chmod(1)`,
+    )
+  }
+
+  private checkChecksum(): void {
+    if (this.instruction.kind !== 'add' || this.instruction.checksum === undefined) return
+    const [source] = this.instruction.sources
+    if (this.instruction.sources.length !== 1) this.fail("checksum can't be specified for multiple sources")
+    if (!/^https?:\/\//.test(source!) && !isGitSource(source!))
+      this.fail('checksum requires HTTP(S) or Git sources')
+  }
+
+  private fail(message: string): never {
+    throw new DockerfileError('FLAG_INVALID', message, this.command.location)
+  }
+}
+
+/** Relative to the working directory, cleaned; a trailing `/` or `/.` stays, because it says "into". */
+export function destinationOf(directory: string, dest: string): string {
+  const written = dest === '' || dest === '.' ? './' : dest
+  const path = `/${normalizePath(written.startsWith('/') ? written : `${directory}/${written}`)}`
+  if (written.endsWith('/.')) return path === '/' ? '/.' : `${path}/.`
+  return written.endsWith('/') && path !== '/' ? `${path}/` : path
+}
+
+/** Last part of the URL's path. */
+function fileNameOf(url: string): string {
+  const path = URL.canParse(url) ? decodeURIComponent(new URL(url).pathname) : ''
+  const name = path.split('/').findLast((part) => part !== '')
+  return name === undefined || name === '.' ? '__unnamed__' : name
+}
+
+/** @see moby/buildkit frontend/dockerfile/dfgitutil ParseGitRef */
+function isGitSource(path: string): boolean {
+  if (/^(git:\/\/|ssh:\/\/|git@)/.test(path)) return true
+  return /^https?:\/\/[^#?]*\.git(?:[#?].*)?$/.test(path)
+}

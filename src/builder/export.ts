@@ -1,0 +1,77 @@
+// A planned and solved build as an image of the store: config, manifest, ref. Writes nothing that is there already.
+// @see moby/buildkit exporter/containerimage/writer.go
+import type { Descriptor } from '../descriptor.js'
+import { refNameOf, writeImage, type Image, type ImageConfig } from '../oci/index.js'
+import type { Store } from '../store/index.js'
+import { createdOf, normalizeHistory } from './history.js'
+import { timeOfEpoch, type ImageDraft } from './image-draft.js'
+import { CREATED_ANNOTATION } from './ops/result.js'
+import { rewriteTimestamps } from './rewrite-timestamps.js'
+import type { LayerRef } from './vertex.js'
+
+export interface ExportOptions {
+  readonly draft: ImageDraft
+  /** Base first. */
+  readonly layers: readonly LayerRef[]
+  /** SOURCE_DATE_EPOCH in seconds. */
+  readonly epoch: number | undefined
+  /** Also bring the times in layers that this build may have made down to the epoch. */
+  readonly rewriteTimestamp: boolean
+  /** Layers of the base image; they stay as they are. */
+  readonly baseLayers: number
+  /** Value of the config's `moby.buildkit.cache.v0`: the inline cache. */
+  readonly inlineCache?: string | undefined
+}
+
+/** Stores config and manifest. Sets no ref. */
+export async function exportImage(store: Store, options: ExportOptions): Promise<Image> {
+  const { draft, epoch } = options
+  const created = options.layers.map(({ descriptor }) => descriptor.annotations?.[CREATED_ANNOTATION])
+  const epochText = epoch === undefined ? undefined : timeOfEpoch(epoch)
+  const history = normalizeHistory(draft.history, created, epochText)
+  const rewritten =
+    options.rewriteTimestamp && epoch !== undefined
+      ? await rewriteTimestamps(store, options.layers, options.baseLayers, epoch)
+      : options.layers
+  const layers = rewritten.map(({ descriptor, diffID }) => ({
+    descriptor: publicDescriptor(descriptor),
+    diffID,
+  }))
+  const time = epochText ?? createdOf(history)
+  const config: ImageConfig = {
+    ...draft.platform,
+    ...(time === undefined ? undefined : { created: time }),
+    ...(draft.author === undefined ? undefined : { author: draft.author }),
+    config: draft.config,
+    rootfs: { type: 'layers', diff_ids: layers.map(({ diffID }) => diffID) },
+    history,
+    ...(options.inlineCache === undefined ? undefined : { 'moby.buildkit.cache.v0': options.inlineCache }),
+  }
+  return writeImage(store.blobs, { config, layers })
+}
+
+/** A layer's descriptor as a manifest has it: without the builder's own notes. */
+function publicDescriptor(descriptor: Descriptor): Descriptor {
+  const { annotations, ...rest } = descriptor
+  const kept = Object.entries(annotations ?? {}).filter(([name]) => !name.startsWith('buildkit/'))
+  return kept.length === 0 ? rest : { ...rest, annotations: Object.fromEntries(kept) }
+}
+
+/**
+ * Points the names at an image, each by compare-and-set; a name that is right already is left alone.
+ * @returns the refs' full names
+ * @throws ImageError REFERENCE_INVALID; StoreError REF_CONFLICT when someone else moved a name meanwhile
+ */
+export async function nameImage(
+  store: Store,
+  names: readonly string[],
+  target: Descriptor,
+): Promise<string[]> {
+  const refs = names.map(refNameOf)
+  for (const name of new Set(refs)) {
+    const current = await store.refs.get(name)
+    if (current?.digest === target.digest) continue
+    await store.refs.set(name, target, current?.digest ?? null)
+  }
+  return refs
+}

@@ -1,0 +1,58 @@
+// The directories of RUN --mount=type=cache, kept in the store between runs: each is a layer of its own that a sidecar
+// names. Losing one costs time only.
+import { digestOf, hexOf, type DiffID } from '../../digest.js'
+import type { Descriptor } from '../../descriptor.js'
+import type { Store } from '../../store/index.js'
+import { commitDiff, EMPTY_TREE, openTree, Tree, TreeNode } from '../../unionfs/index.js'
+
+const KIND = 'cache-mount'
+
+interface Saved {
+  readonly descriptor: Descriptor
+  readonly diffID: DiffID
+}
+
+/** Cache mounts by id. Of two runs that share one at the same time, the later end wins; `lock` lets them take turns. */
+export class CacheMounts {
+  private readonly locks = new Map<string, Promise<void>>()
+
+  constructor(private readonly store: Store) {}
+
+  /** The directory as the last run left it; `undefined` when there is none. */
+  async load(id: string): Promise<TreeNode | undefined> {
+    const bytes = this.store.sidecars.get(KIND, keyOf(id))
+    if (bytes === undefined) return undefined
+    try {
+      const saved = JSON.parse(new TextDecoder().decode(bytes)) as Saved
+      return (await openTree(this.store, [saved])).root
+    } catch {
+      // A damaged or collected cache is an empty one.
+      return undefined
+    }
+  }
+
+  async save(id: string, directory: TreeNode): Promise<void> {
+    const tree = directory.kind === 'dir' ? new Tree(directory) : EMPTY_TREE
+    const { descriptor, diffID } = await commitDiff(this.store, EMPTY_TREE, tree)
+    await this.store.sidecars.put(
+      KIND,
+      keyOf(id),
+      new TextEncoder().encode(JSON.stringify({ descriptor, diffID })),
+    )
+  }
+
+  /** Waits until nobody else in this process holds the id. @returns what gives it free */
+  async lock(id: string): Promise<() => void> {
+    for (let held = this.locks.get(id); held !== undefined; held = this.locks.get(id)) await held
+    let free = (): void => {}
+    this.locks.set(id, new Promise((resolve) => (free = resolve)))
+    return () => {
+      this.locks.delete(id)
+      free()
+    }
+  }
+}
+
+function keyOf(id: string): string {
+  return hexOf(digestOf(id))
+}

@@ -1,0 +1,49 @@
+// Results that operations make: a stack of layers and the tree that it gives, with a layer stored for what an operation
+// changed.
+// @see moby/buildkit cache/remote.go (layer annotations)
+import type { Env } from '../../env.js'
+import type { Store } from '../../store/index.js'
+import { commitDiff, EMPTY_TREE, type Tree } from '../../unionfs/index.js'
+import { storedResult } from '../cache.js'
+import type { Result } from '../vertex.js'
+
+/** When a layer was made, RFC 3339; on the descriptor in cache records, never in a manifest. */
+export const CREATED_ANNOTATION = 'buildkit/createdat'
+
+/** What an operation runs with. */
+export interface OpServices {
+  readonly store: Store
+  /** Its clock is that of the files that are made: under SOURCE_DATE_EPOCH it stands still. */
+  readonly env: Env
+}
+
+/** No layers, no files: scratch. */
+export const EMPTY_RESULT: Result = { layers: [], tree: () => Promise.resolve(EMPTY_TREE) }
+
+/**
+ * Stores what `upper` changed as one more layer, even when that is nothing: every step with a file system has a layer.
+ * The result's tree reads from the store, so that nothing depends any more on host files that may change.
+ */
+export async function addLayer(
+  services: OpServices,
+  base: Result,
+  lower: Tree,
+  upper: Tree,
+): Promise<Result> {
+  const { descriptor, diffID } = await commitDiff(services.store, lower, upper)
+  const annotations = { ...descriptor.annotations, [CREATED_ANNOTATION]: timeText(services.env.now()) }
+  return storedResult(services.store, [
+    ...base.layers,
+    { descriptor: { ...descriptor, annotations }, diffID },
+  ])
+}
+
+/** Nanoseconds since the epoch as RFC 3339, trailing zeros of the fraction left out as Go does. */
+export function timeText(timeNs: bigint): string {
+  const seconds = timeNs / 1_000_000_000n
+  const fraction = String(timeNs % 1_000_000_000n)
+    .padStart(9, '0')
+    .replace(/0+$/, '')
+  const text = new Date(Number(seconds) * 1000).toISOString().slice(0, 19)
+  return `${text}${fraction === '' ? '' : `.${fraction}`}Z`
+}

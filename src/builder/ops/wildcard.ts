@@ -1,0 +1,63 @@
+// Source patterns of COPY and ADD: which paths of the source tree they name. Pure.
+// @see tonistiigi/fsutil copy/copy.go ResolveWildcards
+import { joinPath, splitPath } from '../../path.js'
+import type { Tree, TreeNode } from '../../unionfs/index.js'
+import { matchPath, PatternError } from '../dockerfile/index.js'
+import { rootPath, rootPathOfLink, sourceNotFound } from './root-path.js'
+
+/** Whether a path has `*`, `?` or `[` that no backslash takes the meaning from. */
+export function containsWildcards(path: string): boolean {
+  for (let i = 0; i < path.length; i++) {
+    if (path[i] === '\\') i++
+    else if (path[i] === '*' || path[i] === '?' || path[i] === '[') return true
+  }
+  return false
+}
+
+/** The part of a path before its first component with a wildcard, and the rest; the rest is '' without wildcards. */
+export function splitWildcards(path: string): { readonly base: string; readonly pattern: string } {
+  const parts = splitPath(path)
+  const at = parts.findIndex(containsWildcards)
+  if (at === -1) return { base: parts.join('/'), pattern: '' }
+  return { base: parts.slice(0, at).join('/'), pattern: parts.slice(at).join('/') }
+}
+
+/**
+ * The paths that a source names: itself when it has no wildcard, else every match in the order of a walk. A directory
+ * that matches is not looked into; symlinks are matched, never walked.
+ *
+ * @throws BuildError SOURCE_NOT_FOUND when the fixed part before a wildcard does not exist
+ */
+export function resolveWildcards(tree: Tree, path: string, followLinks: boolean): string[] {
+  const { base, pattern } = splitWildcards(path)
+  if (pattern === '') return [base]
+  const from = followLinks ? rootPath(tree, base) : rootPathOfLink(tree, base)
+  const root = tree.lookup(from)
+  if (root === undefined) throw sourceNotFound(base)
+  const out: string[] = []
+  walk(root, '', (relative, node) => {
+    if (!matches(pattern, relative)) return node.kind === 'dir'
+    out.push(joinPath(from, relative))
+    return false
+  })
+  return out
+}
+
+function walk(node: TreeNode, at: string, visit: (path: string, node: TreeNode) => boolean): void {
+  if (node.children === undefined) return
+  for (const name of node.children.names()) {
+    const child = node.children.get(name)!
+    const path = joinPath(at, name)
+    if (visit(path, child)) walk(child, path, visit)
+  }
+}
+
+/** A pattern that is none matches nothing, as in BuildKit. */
+function matches(pattern: string, path: string): boolean {
+  try {
+    return matchPath(pattern, path)
+  } catch (error) {
+    if (error instanceof PatternError) return false
+    throw error
+  }
+}

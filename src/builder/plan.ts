@@ -1,0 +1,321 @@
+// From a Dockerfile to a graph of operations and an image config: only the stages that the target needs, instruction by
+// instruction, as BuildKit's frontend does it. Runs nothing; asks only where stages start.
+// @see moby/buildkit frontend/dockerfile/dockerfile2llb/convert.go toDispatchState
+import type { Platform } from '../descriptor.js'
+import { BuildError, ImageError } from '../errors.js'
+import type { ImageConfig } from '../oci/index.js'
+import { dispatch } from './dispatch.js'
+import { edgeOf, type DispatchContext } from './dispatch-context.js'
+import { expandWord, locationOf, type Dockerfile } from './dockerfile/index.js'
+import type { EnvList } from './env-list.js'
+import { draftOfImage, emptyDraft, type ImageDraft } from './image-draft.js'
+import type { OpFactory, ResolvedSource, SourceResolver } from './op-factory.js'
+import { automaticArgs, choosePlatforms, type BuildPlatforms } from './platform.js'
+import { circular, SCRATCH, StageGraph } from './stage-graph.js'
+import { internalLabel, type StageState } from './state.js'
+import type { Edge, Op } from './vertex.js'
+
+export interface PlanOptions {
+  /** Called once, when SOURCE_DATE_EPOCH is known. */
+  readonly ops: (settings: { readonly epoch: number | undefined }) => OpFactory
+  readonly sources: SourceResolver
+  /** Stage to build; default the last. */
+  readonly target?: string | undefined
+  readonly buildArgs?: ReadonlyMap<string, string> | undefined
+  /** Labels that the image gets on top of the Dockerfile's. */
+  readonly labels?: ReadonlyMap<string, string> | undefined
+  /** What the image is for; default what builds it. */
+  readonly platform?: Platform | undefined
+  readonly buildPlatform?: Platform | undefined
+  /** Look nothing up in the cache. */
+  readonly noCache?: boolean | undefined
+  /** … only for these stages. */
+  readonly noCacheFilter?: readonly string[] | undefined
+  readonly network?: 'default' | 'none' | 'host' | undefined
+  /** Names that RUN can resolve (`--add-host`); the addresses are the executor's. */
+  readonly extraHosts?: readonly string[] | undefined
+  /** BUILDKIT_CACHE_MOUNT_NS: prefix of the ids of cache mounts. */
+  readonly cacheNamespace?: string | undefined
+}
+
+export interface BuildPlan {
+  /** The target's file system; `undefined` when nothing makes a layer. */
+  readonly edge: Edge | undefined
+  readonly image: ImageDraft
+  /** Name of the target stage in progress; '' when there is only one. */
+  readonly stage: string
+  /** SOURCE_DATE_EPOCH in seconds. */
+  readonly epoch: number | undefined
+  /** Absolute paths of the context that some step reads; empty when none does. */
+  readonly contextPaths: readonly string[]
+}
+
+/** @throws DockerfileError, BuildError, ImageError; each with its place where an instruction is to blame */
+export async function planBuild(dockerfile: Dockerfile, options: PlanOptions): Promise<BuildPlan> {
+  return new Planner(dockerfile, options).plan()
+}
+
+class Planner {
+  private readonly platforms: BuildPlatforms
+  private readonly buildArgs: ReadonlyMap<string, string>
+  private readonly graph: StageGraph
+  private readonly context: DispatchContext
+  /** One vertex for each source, however many stages start from it. */
+  private readonly sourceEdges = new Map<Op, Edge>()
+  private readonly resolvedImages = new Map<string, Promise<ResolvedSource>>()
+
+  constructor(
+    dockerfile: Dockerfile,
+    private readonly options: PlanOptions,
+  ) {
+    this.platforms = choosePlatforms(options.platform, options.buildPlatform)
+    this.buildArgs = options.buildArgs ?? new Map()
+    const automatic = automaticArgs(this.platforms, this.buildArgs, dockerfile.stages.at(-1)?.name)
+    const globalArgs = declareGlobalArgs(dockerfile, automatic, this.buildArgs)
+    const { noCache, noCacheFilter } = options
+    this.graph = new StageGraph(dockerfile, {
+      globalArgs,
+      isNoCache: (name) =>
+        noCache === true || (noCacheFilter ?? []).some((it) => it.toLowerCase() === name.toLowerCase()),
+    })
+    this.context = this.dispatchContext(dockerfile, globalArgs)
+  }
+
+  async plan(): Promise<BuildPlan> {
+    const target = this.graph.target(this.options.target)
+    const reachable = await this.resolveStages(target)
+    for (const state of reachable) if (!state.dispatched) this.dispatchStage(state)
+    this.finishImage(target)
+    return {
+      edge: target.edge,
+      image: target.image,
+      stage: target.displayName,
+      epoch: this.context.epoch,
+      contextPaths: [...this.context.contextPaths].toSorted(),
+    }
+  }
+
+  private dispatchContext(dockerfile: Dockerfile, globalArgs: EnvList): DispatchContext {
+    const { options } = this
+    const epoch = epochOf(this.buildArgs.get('SOURCE_DATE_EPOCH') ?? globalArgs.get('SOURCE_DATE_EPOCH'))
+    const ops = options.ops({ epoch })
+    let context: Edge | undefined
+    return {
+      escape: dockerfile.escape,
+      ops,
+      globalArgs,
+      buildArgs: this.buildArgs,
+      proxyEnv: proxyEnv(this.buildArgs),
+      epoch,
+      buildContext: () =>
+        (context ??= edgeOf({
+          op: ops.context(),
+          inputs: [],
+          label: internalLabel('[internal] load build context'),
+          ignoreCache: false,
+        })),
+      contextPaths: new Set(),
+      network: options.network ?? 'default',
+      extraHosts: options.extraHosts ?? [],
+      cacheNamespace: options.cacheNamespace ?? '',
+    }
+  }
+
+  /** Finds where the needed stages start; ONBUILD triggers of a base may need further stages. */
+  private async resolveStages(target: StageState): Promise<StageState[]> {
+    for (;;) {
+      const reachable = this.graph.reachable(target)
+      for (const state of reachable) if (state.base === undefined) await this.resolveBase(state)
+      if (!reachable.map((state) => this.takeTriggers(state)).includes(true)) return reachable
+    }
+  }
+
+  private takeTriggers(state: StageState): boolean {
+    if (state.hasOnBuild || state.stage === undefined) return false
+    state.hasOnBuild = true
+    const { base } = state
+    const own = base === undefined ? (state.image.config.OnBuild ?? []) : onBuildOf(base)
+    delete state.image.config.OnBuild
+    return own.length > 0 && this.graph.addTriggers(state, own)
+  }
+
+  private async resolveBase(state: StageState): Promise<void> {
+    if (state.resolved) return
+    state.resolved = true
+    const platform = state.platform ?? this.platforms.target
+    const named = await this.namedContext(state, platform)
+    if (named !== undefined) this.start(state, named, platform)
+    else if (state.baseName === SCRATCH) {
+      state.image = emptyDraft(this.platforms.target)
+      state.platform = this.platforms.target
+    } else this.start(state, await this.image(state, platform), platform)
+    if (state.stage === undefined) state.dispatched = true
+  }
+
+  /** A context under the stage's own name replaces the stage; one under its base's name replaces the base. */
+  private async namedContext(state: StageState, platform: Platform): Promise<ResolvedSource | undefined> {
+    const { sources } = this.options
+    if (state.name !== undefined) {
+      const own = await sources.namedContext(state.name, platform)
+      if (own !== undefined) {
+        state.commands = []
+        return own
+      }
+    }
+    return state.baseName === SCRATCH ? undefined : sources.namedContext(state.baseName, platform)
+  }
+
+  private async image(state: StageState, platform: Platform): Promise<ResolvedSource> {
+    const key = `${state.baseName} ${JSON.stringify(platform)}`
+    let resolved = this.resolvedImages.get(key)
+    if (resolved === undefined) {
+      resolved = this.options.sources.image(state.baseName, platform)
+      this.resolvedImages.set(key, resolved)
+    }
+    try {
+      return await resolved
+    } catch (error) {
+      throw this.explain(error, state)
+    }
+  }
+
+  /** A base that is no image may be a stage that comes later, or the stage itself. */
+  private explain(error: unknown, state: StageState): unknown {
+    const isMissing = error instanceof BuildError && error.code === 'BASE_IMAGE_NOT_FOUND'
+    const later =
+      isMissing || error instanceof ImageError ? this.graph.laterStage(state.baseName, state) : undefined
+    if (later !== undefined) {
+      const circle = this.needs(later, state)
+      if (circle) return circular(later, state.location)
+      return new BuildError(
+        'STAGE_NOT_DEFINED_YET',
+        `stage ${JSON.stringify(state.baseName)} needs to be defined before current stage ${JSON.stringify(state.displayName)}`,
+        { location: state.location, data: { stage: state.baseName }, cause: error },
+      )
+    }
+    if (!(error instanceof BuildError) || error.location !== undefined) return error
+    return new BuildError(error.code, error.message, {
+      location: state.location,
+      data: error.data,
+      cause: error,
+    })
+  }
+
+  /** Whether `state` starts, over any number of FROM lines, from `other`. */
+  private needs(state: StageState, other: StageState): boolean {
+    const seen = new Set<StageState>()
+    for (let at: StageState | undefined = state; at !== undefined && !seen.has(at);) {
+      if (at === other) return true
+      seen.add(at)
+      at = at.base ?? this.graph.laterStage(at.baseName, at)
+    }
+    return false
+  }
+
+  private start(state: StageState, source: ResolvedSource, platform: Platform): void {
+    state.platform = platform
+    if (source.config === undefined) state.image = emptyDraft(platform)
+    else {
+      state.image = draftOfImage(source.config)
+      if (this.platforms.implicitTarget && state.stage?.from.platform === undefined) {
+        state.platform = detectPlatform(source.config, platform, this.platforms.build)
+      }
+    }
+    if (source.op !== undefined) state.edge = this.sourceEdge(state, source.op, source.name)
+  }
+
+  private sourceEdge(state: StageState, op: Op, name: string): Edge {
+    const label = state.label(
+      op.kind === 'image' ? `FROM ${name}` : `[context ${name}] load from client`,
+      undefined,
+    )
+    const known = this.sourceEdges.get(op)
+    if (known !== undefined) return known
+    const edge = edgeOf({ op, inputs: [], label, ignoreCache: false })
+    this.sourceEdges.set(op, edge)
+    return edge
+  }
+
+  private dispatchStage(state: StageState): void {
+    state.inherit()
+    state.dispatched = true
+    state.platform ??= this.platforms.target
+    state.loadImageEnv()
+    const { WorkingDir, User } = state.image.config
+    if (WorkingDir !== undefined && WorkingDir !== '') state.directory = absolute(WorkingDir)
+    if (User !== undefined) state.user = User
+    for (const command of state.commands) dispatch(state, command, this.context)
+  }
+
+  private finishImage(target: StageState): void {
+    const { labels } = this.options
+    if (labels !== undefined && labels.size > 0) {
+      target.image.config.Labels = { ...target.image.config.Labels, ...Object.fromEntries(labels) }
+    }
+    const { implicitTarget, target: platform } = this.platforms
+    if (!implicitTarget) target.image.platform = platform
+  }
+}
+
+function absolute(path: string): string {
+  return path.startsWith('/') ? path : `/${path}`
+}
+
+/** Triggers that the ONBUILD lines of a stage in this file leave for its child stages. */
+function onBuildOf(base: StageState): string[] {
+  return base.commands.flatMap(({ instruction }) =>
+    instruction.kind === 'onbuild' ? [instruction.expression] : [],
+  )
+}
+
+/** Without --platform, an image of the machine that builds decides; else the target stays. */
+function detectPlatform(image: ImageConfig, target: Platform, build: Platform): Platform {
+  if (image.os === target.os && image.architecture === target.architecture) return target
+  return image.os === build.os && image.architecture === build.architecture ? build : target
+}
+
+/** ARG lines before the first FROM, on top of the automatic arguments; later defaults see earlier values. */
+function declareGlobalArgs(
+  dockerfile: Dockerfile,
+  automatic: EnvList,
+  buildArgs: ReadonlyMap<string, string>,
+): EnvList {
+  let args = automatic
+  for (const instruction of dockerfile.globalArgs) {
+    const at = locationOf(dockerfile, instruction)
+    for (const { name, value } of instruction.args) {
+      const given = buildArgs.get(name)
+      if (given !== undefined) args = args.set(name, given)
+      else if (value !== undefined) {
+        args = args.set(name, expandWord(value, args.map, { escape: dockerfile.escape, at }).value)
+      }
+    }
+  }
+  return args
+}
+
+const PROXIES = ['HTTP_PROXY', 'HTTPS_PROXY', 'FTP_PROXY', 'NO_PROXY', 'ALL_PROXY'] as const
+
+/** Proxy arguments reach RUN in both cases without being declared. @see solver/llbsolver/ops/exec.go proxyEnvList */
+function proxyEnv(buildArgs: ReadonlyMap<string, string>): [string, string][] {
+  const found = new Map<string, string>()
+  for (const [name, value] of [...buildArgs].toSorted()) found.set(name.toUpperCase(), value)
+  return PROXIES.flatMap((name): [string, string][] => {
+    const value = found.get(name)
+    if (value === undefined || value === '') return []
+    return [
+      [name, value],
+      [name.toLowerCase(), value],
+    ]
+  })
+}
+
+/** @throws BuildError OPTION_INVALID */
+function epochOf(value: string | undefined): number | undefined {
+  if (value === undefined || value === '') return undefined
+  const seconds = Number(value)
+  if (/^\d+$/.test(value) && seconds <= 253_402_300_799) return seconds
+  throw new BuildError('OPTION_INVALID', `invalid SOURCE_DATE_EPOCH: ${value}: expected seconds since 1970`, {
+    data: { option: 'SOURCE_DATE_EPOCH', value },
+  })
+}
