@@ -1,0 +1,204 @@
+import { readFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { build, type BuildOptions, type BuildResult, type Executor } from 'lamella/builder'
+import { STORE, UsageError, type Arguments, type Command, type Io } from '../command.js'
+import { createRenderer, PROGRESS_KINDS, type ProgressKind } from '../render/renderer.js'
+import { openStore } from '../store.js'
+
+/** `NAME=VALUE`; `NAME` alone takes the value of our own environment, and is left out when it has none there. */
+function pairs(args: Arguments, option: string, env: Io['env']): Record<string, string> {
+  const out: Record<string, string> = {}
+  for (const text of args.strings(option)) {
+    const at = text.indexOf('=')
+    const name = at === -1 ? text : text.slice(0, at)
+    if (name === '') throw new UsageError(`--${option} ${text}: expected NAME=VALUE`)
+    const value = at === -1 ? env[name] : text.slice(at + 1)
+    if (value !== undefined) out[name] = value
+  }
+  return out
+}
+
+function progressKind(args: Arguments): ProgressKind {
+  if (args.flag('quiet')) return 'quiet'
+  const text = args.string('progress') ?? 'auto'
+  const known = PROGRESS_KINDS.find((kind) => kind === text)
+  if (known !== undefined) return known
+  throw new UsageError(`--progress ${text}: expected one of ${PROGRESS_KINDS.join(', ')}`)
+}
+
+function wholeNumber(text: string | undefined, name: string): number | undefined {
+  if (text === undefined || text === '') return undefined
+  if (/^\d{1,12}$/.test(text)) return Number(text)
+  throw new UsageError(`${name} is ${JSON.stringify(text)}: expected a whole number of seconds since 1970`)
+}
+
+function platform(args: Arguments): Pick<BuildOptions, 'platform'> {
+  const text = args.string('platform')
+  if (text === undefined) return {}
+  const [os, architecture, variant, ...rest] = text.split('/')
+  if (!os || !architecture || rest.length > 0) {
+    throw new UsageError(`--platform ${text}: expected OS/ARCHITECTURE[/VARIANT]`)
+  }
+  return { platform: { os, architecture, ...(variant === undefined ? {} : { variant }) } }
+}
+
+/** `shell`, `none`, or a module whose default export is an Executor, or a function that gives one. */
+async function executors(args: Arguments): Promise<readonly Executor[]> {
+  const out: Executor[] = []
+  for (const name of args.strings('executor')) {
+    if (name === 'none') continue
+    if (name === 'shell') {
+      const { shellExecutor } = await import('lamella/builder')
+      out.push(shellExecutor())
+    } else out.push(await loadExecutor(name))
+  }
+  if (args.strings('executor').length > 0) return out
+  const { shellExecutor } = await import('lamella/builder')
+  return [shellExecutor()]
+}
+
+async function loadExecutor(path: string): Promise<Executor> {
+  if (!/[./]/.test(path)) throw new UsageError(`--executor ${path}: expected shell, none or a module's path`)
+  const module: unknown = await import(pathToFileURL(resolve(path)).href)
+  const value = (module as { default?: unknown }).default
+  const executor: unknown = typeof value === 'function' ? await (value as () => unknown)() : value
+  if (typeof (executor as Executor | undefined)?.run === 'function') return executor as Executor
+  throw new UsageError(`--executor ${path}: its default export is no Executor`)
+}
+
+/** `id=NAME[,src=FILE|,env=VARIABLE]`, as docker build takes it. */
+function secrets(args: Arguments, env: Io['env']): Record<string, Uint8Array | string> {
+  const out: Record<string, Uint8Array | string> = {}
+  for (const text of args.strings('secret')) {
+    const fields = new Map(text.split(',').map((field) => field.split('=', 2) as [string, string]))
+    const id = fields.get('id')
+    const file = fields.get('src') ?? fields.get('source')
+    const variable =
+      fields.get('env') ?? (file === undefined && id !== undefined && env[id] !== undefined ? id : undefined)
+    if (id === undefined) throw new UsageError(`--secret ${text}: expected id=NAME[,src=FILE|,env=VARIABLE]`)
+    if (variable !== undefined) {
+      const value = env[variable]
+      if (value === undefined) throw new UsageError(`--secret ${text}: ${variable} is not set`)
+      out[id] = value
+    } else out[id] = readFileSync(file ?? id)
+  }
+  return out
+}
+
+async function dockerfile(args: Arguments, io: Io): Promise<Pick<BuildOptions, 'dockerfile'>> {
+  const path = args.string('file')
+  if (path === undefined) return {}
+  if (path !== '-') return { dockerfile: path }
+  const chunks: Uint8Array[] = []
+  for await (const chunk of io.stdin()) chunks.push(chunk)
+  return { dockerfile: { text: Buffer.concat(chunks), name: '<stdin>' } }
+}
+
+async function options(args: Arguments, io: Io): Promise<Omit<BuildOptions, 'store' | 'onEvent'>> {
+  const epoch = wholeNumber(args.string('source-date-epoch') ?? io.env.SOURCE_DATE_EPOCH, 'SOURCE_DATE_EPOCH')
+  return {
+    context: args.operands[0]!,
+    ...(await dockerfile(args, io)),
+    tags: args.strings('tag'),
+    target: args.string('target'),
+    buildArgs: pairs(args, 'build-arg', io.env),
+    labels: pairs(args, 'label', {}),
+    contexts: pairs(args, 'build-context', {}),
+    ...platform(args),
+    executor: await executors(args),
+    secrets: secrets(args, io.env),
+    noCache: args.flag('no-cache'),
+    noCacheFilter: args.strings('no-cache-filter').flatMap((text) => text.split(',')),
+    sourceDateEpoch: epoch,
+    rewriteTimestamp: args.flag('rewrite-timestamp'),
+    signal: io.signal,
+  }
+}
+
+async function writeResults(args: Arguments, result: BuildResult): Promise<void> {
+  const { image, config, names } = result
+  const iidfile = args.string('iidfile')
+  if (iidfile !== undefined) await writeFile(iidfile, image.digest)
+  const metadata = args.string('metadata-file')
+  if (metadata === undefined) return
+  // The fields of buildx's metadata file.
+  const document = {
+    'containerimage.config.digest': result.configDigest,
+    'containerimage.descriptor': image,
+    'containerimage.digest': image.digest,
+    ...(names.length === 0 ? {} : { 'image.name': names.join(',') }),
+    'lamella.platform': `${config.os}/${config.architecture}`,
+  }
+  await writeFile(metadata, JSON.stringify(document, undefined, 2) + '\n')
+}
+
+export const command: Command = {
+  name: 'build',
+  summary: 'build an image from a Dockerfile',
+  synopsis: '[options] CONTEXT',
+  description:
+    'Steps are cached under the keys that BuildKit gives them. The digest of the image goes to stdout, progress to stderr.\n' +
+    'RUN is carried out by an executor: the in-process shell (just-bash, when it is installed), or a module of yours.',
+  options: [
+    { name: 'tag', short: 't', value: 'NAME', multiple: true, help: 'name the image; may be repeated' },
+    {
+      name: 'file',
+      short: 'f',
+      value: 'FILE',
+      help: 'the Dockerfile (default: CONTEXT/Dockerfile); - is stdin',
+    },
+    { name: 'target', value: 'STAGE', help: 'the stage to build (default: the last)' },
+    { name: 'build-arg', value: 'NAME[=VALUE]', multiple: true, help: 'set an ARG' },
+    {
+      name: 'build-context',
+      value: 'NAME=PATH',
+      multiple: true,
+      help: 'a further context, a folder, oci-layout://PATH or docker-image://NAME',
+    },
+    { name: 'label', value: 'NAME=VALUE', multiple: true, help: 'add a label' },
+    { name: 'platform', value: 'OS/ARCH', help: 'what the image is for (default: linux/amd64)' },
+    { name: 'no-cache', help: 'look nothing up in the cache' },
+    { name: 'no-cache-filter', value: 'STAGE', multiple: true, help: 'look nothing up for this stage' },
+    {
+      name: 'executor',
+      value: 'KIND',
+      multiple: true,
+      help: 'shell, none, or the path of a module that exports one',
+    },
+    {
+      name: 'secret',
+      value: 'id=NAME,src=FILE',
+      multiple: true,
+      help: 'a secret for RUN --mount=type=secret; or env=VARIABLE',
+    },
+    {
+      name: 'source-date-epoch',
+      value: 'SECONDS',
+      help: 'the time of all that is made (default: $SOURCE_DATE_EPOCH)',
+    },
+    { name: 'rewrite-timestamp', help: 'with it, no file in a new layer is younger' },
+    { name: 'progress', value: 'KIND', help: 'auto (default), plain, tty, json or quiet' },
+    { name: 'quiet', short: 'q', help: 'print the digest only' },
+    { name: 'iidfile', value: 'FILE', help: 'write the digest of the image there' },
+    { name: 'metadata-file', value: 'FILE', help: 'write what was built there, as JSON' },
+    STORE,
+  ],
+  examples: ['lamella build -t app .', 'lamella build -f Dockerfile.prod --build-arg VERSION=3 -t app:3 .'],
+  operands: [1, 1],
+  async run(args, io) {
+    const settings = await options(args, io)
+    await using store = await openStore(args, io, { create: true })
+    const renderer = await createRenderer(progressKind(args), io)
+    let result: BuildResult
+    try {
+      result = await build({ ...settings, store, onEvent: renderer.onEvent })
+    } finally {
+      renderer.finish()
+    }
+    await writeResults(args, result)
+    await io.write(`${result.image.digest}\n`)
+    return 0
+  },
+}
