@@ -1,6 +1,6 @@
 // A build from end to end: read → plan → solve → export. The parts are in their own files; here they meet.
 import type { Descriptor, Platform } from '../descriptor.js'
-import type { DiffID } from '../digest.js'
+import type { Digest, DiffID } from '../digest.js'
 import { systemEnv, type Env } from '../env.js'
 import { throwIfAborted } from '../errors.js'
 import type { Image, ImageConfig } from '../oci/index.js'
@@ -72,6 +72,8 @@ export interface BuildResult {
   /** Of the image's manifest. */
   readonly image: Descriptor
   readonly config: ImageConfig
+  /** Of the config's bytes: what Docker calls the image's id. */
+  readonly configDigest: Digest
   /** Base first. */
   readonly layers: readonly { readonly descriptor: Descriptor; readonly diffID: DiffID }[]
   /** Full names of the refs that point at the image now. */
@@ -113,7 +115,8 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
 }
 
 function resultOf(image: Image): Omit<BuildResult, 'names' | 'steps'> {
-  return { image: image.descriptor, config: image.config, layers: image.layers }
+  const { descriptor, config, manifest, layers } = image
+  return { image: descriptor, config, configDigest: manifest.config.digest, layers }
 }
 
 /** What is planned but not yet solved. */

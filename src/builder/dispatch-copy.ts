@@ -1,7 +1,7 @@
 // COPY and ADD onto a stage: one file operation with an action for every source. Pure.
 // @see moby/buildkit frontend/dockerfile/dockerfile2llb/convert_copy.go, client/llb/fileop.go
 import { DockerfileError } from '../errors.js'
-import { normalizePath } from '../path.js'
+import { encodePath, normalizePath } from '../path.js'
 import {
   commit,
   edgeOf,
@@ -160,7 +160,7 @@ class Transferred {
       kind: 'mkfile',
       path: `/${normalizePath(name)}`,
       mode: 0o644,
-      data: new TextEncoder().encode(content),
+      data: encodePath(content),
       timestampNs: -1n,
     } as const
     const document = edgeOf({

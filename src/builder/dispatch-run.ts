@@ -1,7 +1,7 @@
 // RUN onto a stage: the command, its environment and its mounts as one operation. Pure.
 // @see moby/buildkit frontend/dockerfile/dockerfile2llb/convert{,_runmount,_secrets,_ssh}.go, client/llb/exec.go Marshal
 import { BuildError, DockerfileError } from '../errors.js'
-import { normalizePath, baseNameOf, compareNames } from '../path.js'
+import { baseNameOf, compareNames, encodePath, normalizePath } from '../path.js'
 import { commit, edgeOf, progressText, withShell, type DispatchContext } from './dispatch-context.js'
 import {
   chompHeredoc,
@@ -122,7 +122,7 @@ function summarize(content: string): string {
 
 function inlineFile(name: string, content: string, command: Command, context: DispatchContext): Edge {
   const title = '[internal] preparing inline document'
-  const data = new TextEncoder().encode(content)
+  const data = encodePath(content)
   const action = {
     kind: 'mkfile',
     path: `/${normalizePath(name)}`,

@@ -16,11 +16,12 @@ import { dispatchRun } from './dispatch-run.js'
 import {
   expandInstruction,
   expandWord,
+  formatDuration,
   parsePorts,
   parseSignal,
   type Instruction,
 } from './dockerfile/index.js'
-import { goDuration, goList, goQuoteList } from './go-format.js'
+import { goList, goQuoteList } from './go-format.js'
 import { setConfigEnv } from './image-draft.js'
 import { parseOwner } from './ops/owner.js'
 import type { Command, StageState } from './state.js'
@@ -149,10 +150,10 @@ function dispatchHealthcheck(
   }
   const fields = [
     `Test:${goList(check.test)}`,
-    `Interval:${goDuration(check.intervalNs)}`,
-    `Timeout:${goDuration(check.timeoutNs)}`,
-    `StartPeriod:${goDuration(check.startPeriodNs)}`,
-    `StartInterval:${goDuration(check.startIntervalNs)}`,
+    `Interval:${formatDuration(check.intervalNs)}`,
+    `Timeout:${formatDuration(check.timeoutNs)}`,
+    `StartPeriod:${formatDuration(check.startPeriodNs)}`,
+    `StartInterval:${formatDuration(check.startIntervalNs)}`,
     `Retries:${check.retries}`,
   ]
   commit(state, `HEALTHCHECK {${fields.join(' ')}}`, false, context)

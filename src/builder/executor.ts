@@ -1,5 +1,5 @@
 // The Executor contract: how a RUN step's process is carried out. Implementations live in executors/.
-import type { UnionView } from '../unionfs/index.js'
+import type { LayerRef, Tree, UnionView } from '../unionfs/index.js'
 
 export interface ExecMount {
   readonly type: 'bind' | 'cache' | 'tmpfs' | 'secret' | 'ssh'
@@ -29,10 +29,25 @@ export interface ExecRequest {
   readonly signal?: AbortSignal | undefined
   /** Receives output as it comes, in order. */
   readonly onOutput: (stream: 'stdout' | 'stderr', bytes: Uint8Array) => void
+  /**
+   * The layers below the view, base first, where the caller knows them: an executor that needs the root on disk keeps it
+   * there by layer instead of writing it out for each RUN. The view's tree may differ from theirs, by its mounts for one.
+   */
+  readonly layers?: readonly LayerRef[] | undefined
 }
 
 export interface ExecResult {
   readonly exitCode: number
+  /**
+   * The root after the run, with what its mounts hold, from an executor that worked on a copy instead of in the view
+   * (`sandbox`, `replay`); the view is then as it was. Read both cases through `treeAfter`.
+   */
+  readonly tree?: Tree | undefined
+}
+
+/** The root as a run left it. */
+export function treeAfter(request: Pick<ExecRequest, 'view'>, result: ExecResult): Tree {
+  return result.tree ?? request.view.snapshot()
 }
 
 /** What an executor can do; a request beyond it fails with EXECUTOR_CAPABILITY, naming one that could. */
@@ -44,10 +59,11 @@ export interface ExecutorCapabilities {
 }
 
 /**
- * Carries out RUN steps. An executor writes into `request.view` and nowhere else. A non-zero exit code is a result, not
- * an error; the builder turns it into RUN_FAILED and records nothing.
+ * Carries out RUN steps. The effect of a run is in `request.view`, or in the result's `tree`, and nowhere else. A
+ * non-zero exit code is a result, not an error; the builder turns it into RUN_FAILED and records nothing.
  *
  * @throws BuildError EXECUTOR_CAPABILITY | EXECUTOR_NO_MATCH | EXECUTOR_PEER_MISSING before anything was done
+ * @throws BuildError RUN_FAILED (data: timeoutMs) when the time is over; every process of the run has then ended
  * @throws AbortError when the signal fired; the view is then of no use
  */
 export interface Executor {

@@ -42,28 +42,3 @@ export function goQuoteList(list: readonly string[]): string {
 export function goList(list: readonly string[]): string {
   return `[${list.join(' ')}]`
 }
-
-/** `%v` of a time.Duration: `1h0m0.5s`, `300ms`, `0s`. @see Go time.Duration.String */
-export function goDuration(ns: number): string {
-  if (ns === 0) return '0s'
-  const size = Math.abs(ns)
-  const sign = ns < 0 ? '-' : ''
-  if (size < 1_000) return `${sign}${size}ns`
-  if (size < 1_000_000) return `${sign}${decimal(size, 1_000)}µs`
-  if (size < 1_000_000_000) return `${sign}${decimal(size, 1_000_000)}ms`
-  const seconds = size % 60_000_000_000
-  const minutes = Math.floor(size / 60_000_000_000)
-  const tail = `${decimal(seconds, 1_000_000_000)}s`
-  if (minutes === 0) return sign + tail
-  return minutes < 60
-    ? `${sign}${minutes}m${tail}`
-    : `${sign}${Math.floor(minutes / 60)}h${minutes % 60}m${tail}`
-}
-
-/** `value / unit` without trailing zeros; exact, as both are integers. */
-function decimal(value: number, unit: number): string {
-  const rest = String(value % unit)
-    .padStart(String(unit).length - 1, '0')
-    .replace(/0+$/, '')
-  return `${Math.floor(value / unit)}${rest === '' ? '' : `.${rest}`}`
-}

@@ -17,3 +17,7 @@ export type {
   Vertex,
   VertexLabel,
 } from './vertex.js'
+export { functionsExecutor } from './executors/functions.js'
+export type { FunctionContext, FunctionMatch, FunctionRule } from './executors/functions.js'
+export { shellExecutor } from './executors/lazy-shell.js'
+export type { ShellExecutorOptions } from './executors/shell/shell.js'

@@ -6,8 +6,8 @@ import type { Platform } from '../descriptor.js'
 import {
   expandWord,
   locationOf,
+  mountSource,
   parseInstruction,
-  parseMount,
   parsePlatform,
   suggest,
   type Dockerfile,
@@ -164,8 +164,7 @@ export class StageGraph {
     }
     if (instruction.kind !== 'run') return []
     return instruction.mounts.map((text) => {
-      const { type, from } = parseMount(text, (word) => word, location)
-      if (type === 'tmpfs' || type === 'secret' || type === 'ssh') return undefined
+      const from = mountSource(text, location)
       return from === undefined || from === '' ? undefined : this.named(from, location)
     })
   }

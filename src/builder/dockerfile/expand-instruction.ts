@@ -2,7 +2,7 @@
 // @see moby/buildkit frontend/dockerfile/instructions/commands.go (the Expand methods)
 import { DockerfileError, type SourceLocation } from '../../errors.js'
 import type { Escape, Instruction, RunMount } from './ast.js'
-import { expandHeredoc, expandWord, expandWords } from './expand.js'
+import { expandHeredoc, expandWord, expandWords, type Usage } from './expand.js'
 import { ValueError } from './go-values.js'
 import { checkMountSpec, readMountSpec } from './run-mount.js'
 
@@ -10,6 +10,8 @@ export interface ExpandInstructionOptions {
   readonly escape: Escape
   /** What errors point at. */
   readonly at?: SourceLocation | undefined
+  /** Called for every word in the order of expansion, with the variables that it looked up. */
+  readonly onWord?: ((usage: Usage) => void) | undefined
 }
 
 export interface ExpandedInstruction<I extends Instruction = Instruction> {
@@ -20,8 +22,8 @@ export interface ExpandedInstruction<I extends Instruction = Instruction> {
 }
 
 /**
- * The instruction with its words expanded: ADD and COPY (paths, --chown, ADD's --checksum, here-documents; not --chmod,
- * --from, --exclude), ENV and LABEL (names and values), EXPOSE (then split at blanks), STOPSIGNAL, USER, VOLUME, WORKDIR.
+ * The instruction with its words expanded: ADD and COPY (paths, --chown, --chmod, ADD's --checksum, here-documents; not --from,
+ * --exclude), ENV and LABEL (names and values), EXPOSE (then split at blanks), STOPSIGNAL, USER, VOLUME, WORKDIR.
  * Others come back as they are: RUN, CMD and ENTRYPOINT are the shell's business, ARG's defaults and RUN's mounts expand
  * where they are used.
  *
@@ -34,9 +36,8 @@ export function expandInstruction<I extends Instruction>(
 ): ExpandedInstruction<I> {
   const used = new Set<string>()
   const unset = new Set<string>()
-  const note = <T extends { readonly used: ReadonlySet<string>; readonly unset: ReadonlySet<string> }>(
-    result: T,
-  ): T => {
+  const note = <T extends Usage>(result: T): T => {
+    options.onWord?.(result)
     for (const name of result.used) used.add(name)
     for (const name of result.unset) unset.add(name)
     return result
@@ -63,6 +64,7 @@ function expandParts(
       return {
         ...instruction,
         chown: flag(instruction.chown),
+        chmod: flag(instruction.chmod),
         checksum: flag(instruction.checksum),
         sources: instruction.sources.map(word),
         dest: word(instruction.dest),
@@ -72,6 +74,7 @@ function expandParts(
       return {
         ...instruction,
         chown: flag(instruction.chown),
+        chmod: flag(instruction.chmod),
         sources: instruction.sources.map(word),
         dest: word(instruction.dest),
         inline: inline(instruction.inline),

@@ -4,7 +4,7 @@
 import { DockerfileError, type SourceLocation } from '../../errors.js'
 import type { Escape } from './ast.js'
 import { replacePattern, trimPrefix, trimSuffix } from './shell-pattern.js'
-import { isDigit, isLetter, isSpace, quote } from './text.js'
+import { isBlank, isDigit, isLetter, isSpace, quote } from './text.js'
 
 export interface ExpandOptions {
   /** Default backslash. */
@@ -21,7 +21,7 @@ export interface ExpandOptions {
   readonly at?: SourceLocation | undefined
 }
 
-interface Usage {
+export interface Usage {
   /** Variables that were looked up and found. */
   readonly used: ReadonlySet<string>
   /** Variables that were looked up and not found. */
@@ -211,6 +211,10 @@ class Expander {
         const value = char === '"' ? this.#doubleQuote() : this.#singleQuote()
         result += value
         words?.addRaw(value)
+      } else if (char === '<' && words !== undefined && this.#text[this.#at + 1] === '<') {
+        const opening = this.#heredocOpening()
+        result += opening
+        words.addRaw(opening)
       } else {
         result += this.#plain(words)
       }
@@ -240,6 +244,14 @@ class Expander {
     const escaped = this.#next()
     if (escaped !== '') words?.addRaw(escaped)
     return kept + escaped
+  }
+
+  /** `<<` and the blanks behind it: they don't split, so that `<< EOF` is one word. */
+  #heredocOpening(): string {
+    const start = this.#at
+    this.#at += 2
+    while (isBlank(this.#text.charCodeAt(this.#at))) this.#at++
+    return this.#text.slice(start, this.#at)
   }
 
   #singleQuote(): string {

@@ -102,29 +102,38 @@ export function parseCsvLine(text: string): string[] {
   const fields: string[] = []
   let at = 0
   for (;;) {
-    if (text[at] !== '"') {
-      const comma = text.indexOf(',', at)
-      const field = text.slice(at, comma === -1 ? text.length : comma)
-      const mark = field.indexOf('"')
-      if (mark !== -1) throw csvError(at + mark, 'bare " in non-quoted field')
-      fields.push(field)
-      if (comma === -1) return fields
-      at = comma + 1
-      continue
-    }
-    let field = ''
-    for (at++; ;) {
-      const mark = text.indexOf('"', at)
-      if (mark === -1) throw csvError(text.length, 'extraneous or missing " in quoted-field')
-      field += text.slice(at, mark)
-      at = mark + 1
-      if (text[at] !== '"') break
-      field += '"'
-      at++
-    }
-    fields.push(field)
-    if (at === text.length) return fields
-    if (text[at] !== ',') throw csvError(at, 'extraneous or missing " in quoted-field')
+    const field = text[at] === '"' ? quotedField(text, at + 1) : plainField(text, at)
+    fields.push(field.value)
+    if (field.end === text.length) return fields
+    at = field.end + 1
+  }
+}
+
+interface CsvField {
+  readonly value: string
+  /** Offset of the comma behind it, or the text's length. */
+  readonly end: number
+}
+
+function plainField(text: string, from: number): CsvField {
+  const comma = text.indexOf(',', from)
+  const end = comma === -1 ? text.length : comma
+  const value = text.slice(from, end)
+  const mark = value.indexOf('"')
+  if (mark !== -1) throw csvError(from + mark, 'bare " in non-quoted-field')
+  return { value, end }
+}
+
+function quotedField(text: string, from: number): CsvField {
+  let value = ''
+  for (let at = from; ;) {
+    const mark = text.indexOf('"', at)
+    if (mark === -1) throw csvError(at, 'extraneous or missing " in quoted-field')
+    value += text.slice(at, mark)
+    at = mark + 1
+    if (at === text.length || text[at] === ',') return { value, end: at }
+    if (text[at] !== '"') throw csvError(mark, 'extraneous or missing " in quoted-field')
+    value += '"'
     at++
   }
 }

@@ -5,7 +5,7 @@ import { expandWords } from './expand.js'
 
 const NO_VARIABLES: ReadonlyMap<string, string> = new Map()
 
-/** What `[fd]<<[-]WORD` says; the body is not read yet. */
+/** What `[fd]<<[-] WORD` says; the body is not read yet. */
 export type HeredocStart = Omit<Heredoc, 'content'>
 
 /**
@@ -20,7 +20,7 @@ export function readHeredocStart(word: string): HeredocStart | undefined {
   if (!word.startsWith('<<', at)) return undefined
   const fd = Number(word.slice(0, at))
   const chomp = word[at + 2] === '-'
-  const delimiter = word.slice(at + 2 + (chomp ? 1 : 0))
+  const delimiter = word.slice(at + 2 + (chomp ? 1 : 0)).replace(/^[\t\n\f\r ]+/, '')
   if (delimiter === '' || delimiter.includes('<')) return undefined
   const plain = expandWords(delimiter, NO_VARIABLES, { keepUnset: true }).values
   if (plain.length !== 1) return undefined

@@ -109,10 +109,8 @@ class NodeReader {
       else this.#comments.push(text)
       return
     }
-    if (stripped === '') {
-      this.#comments = []
-      return
-    }
+    // Blank lines don't part a comment from the instruction below; an empty comment does.
+    if (stripped === '') return
     this.#readNode(stripped, start + firstLine.length - first.length)
   }
 
@@ -173,7 +171,7 @@ class NodeReader {
     const keyword = text.slice(at, end)
     let rest = end
     while (rest < to && isBlank(text.charCodeAt(rest))) rest++
-    const split = splitFlags(text.slice(rest, to))
+    const split = splitFlags(text.slice(rest, to), this.#directives.escape)
     const flags = split.flags.map((flag) => ({
       text: flag.text,
       from: rest + flag.from,
@@ -225,13 +223,19 @@ class NodeReader {
         return this.#pairs(keyword.toUpperCase(), line, from, to)
       case 'healthcheck':
         return this.#healthcheck(line, from, to)
-      case 'onbuild': {
-        const child = this.#cut(line, from, to, startLine)
-        return { args: [child.keyword, ...child.args], json: false, child }
-      }
+      case 'onbuild':
+        return this.#onbuild(line, from, to, startLine)
       default:
         return NO_ARGS
     }
+  }
+
+  #onbuild(line: LogicalLine, from: number, to: number, startLine: number): Args {
+    // ONBUILD in ONBUILD is refused later, whatever it holds; it is not cut, so that no depth exhausts the stack.
+    const nested = /^onbuild(?:[\t\v\f\r ]|$)/i.test(line.text.slice(from, Math.min(to, from + 8)))
+    if (nested) return plain([line.text.slice(from, from + 'onbuild'.length)])
+    const child = this.#cut(line, from, to, startLine)
+    return { args: [child.keyword, ...child.args], json: false, child }
   }
 
   #json(line: LogicalLine, from: number, to: number): Args | undefined {

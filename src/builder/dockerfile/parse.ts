@@ -12,7 +12,7 @@ import type {
 } from './ast.js'
 import { findCheckDirective } from './directives.js'
 import { parseCheckOptions } from './lint/options.js'
-import { readNodes } from './nodes.js'
+import { type RawDockerfile, type RawNode, readNodes } from './nodes.js'
 import { SourceText } from './text.js'
 import { readInstruction } from './typed.js'
 
@@ -28,19 +28,26 @@ export interface ParseOptions {
  * @throws DockerfileError with the place of the fault
  */
 export function parseDockerfile(text: string | Uint8Array, options: ParseOptions = {}): Dockerfile {
-  const source = new SourceText(
-    options.file ?? 'Dockerfile',
-    typeof text === 'string' ? text : decodePath(text),
-  )
-  if (source.text === '') {
-    throw source.error('DOCKERFILE_EMPTY', 'the Dockerfile cannot be empty', source.rangeOfLines(1))
-  }
+  const source = sourceOf(text, options.file)
   refuseBadCheckOptions(source)
-  const { nodes, directives, escape, warnings } = readNodes(source)
+  return assemble(source, readNodes(source))
+}
+
+/** What the build checks want to see while instructions are read. */
+export interface ReadHooks {
+  /** Before the arguments of an instruction are looked at. */
+  readonly before: (node: RawNode) => void
+  readonly after: (instruction: AnyInstruction) => void
+}
+
+/** Reads the instructions of raw nodes and puts them into stages. @throws DockerfileError */
+export function assemble(source: SourceText, raw: RawDockerfile, hooks?: ReadHooks): Dockerfile {
   const globalArgs: ArgInstruction[] = []
   const stages: { from: FromInstruction; instructions: Instruction[] }[] = []
-  for (const node of nodes) {
+  for (const node of raw.nodes) {
+    hooks?.before(node)
     const instruction = readInstruction(node, source)
+    hooks?.after(instruction)
     const stage = stages.at(-1)
     if (instruction.kind === 'from') stages.push({ from: instruction, instructions: [] })
     else if (stage !== undefined) stage.instructions.push(instruction)
@@ -55,17 +62,21 @@ export function parseDockerfile(text: string | Uint8Array, options: ParseOptions
     file: source.file,
     text: source.text,
     lines: source.lines(),
-    directives,
-    escape,
+    directives: raw.directives,
+    escape: raw.escape,
     globalArgs,
-    stages: stages.map(({ from, instructions }, index): Stage => ({
-      index,
-      name: from.name,
-      from,
-      instructions,
-    })),
-    warnings,
+    stages: stages.map(
+      ({ from, instructions }, index): Stage => ({ index, name: from.name, from, instructions }),
+    ),
+    warnings: raw.warnings,
   }
+}
+
+/** The text of a file as the parser sees it. @throws DockerfileError DOCKERFILE_EMPTY */
+export function sourceOf(text: string | Uint8Array, file = 'Dockerfile'): SourceText {
+  const source = new SourceText(file, typeof text === 'string' ? text : decodePath(text))
+  if (source.text !== '') return source
+  throw source.error('DOCKERFILE_EMPTY', 'the Dockerfile cannot be empty', source.rangeOfLines(1))
 }
 
 function refuseBadCheckOptions(source: SourceText): void {

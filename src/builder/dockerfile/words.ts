@@ -18,12 +18,12 @@ export interface FlagSplit {
 
 const NO_FLAGS: readonly Word[] = []
 
-/** Takes the leading words that begin with `--`. Quotes go, a backslash takes the next character; `--` alone ends them. */
-export function splitFlags(text: string): FlagSplit {
+/** Takes the leading words that begin with `--`. Quotes go, the escape character takes the next one; `--` alone ends them. */
+export function splitFlags(text: string, escape: Escape): FlagSplit {
   if (!text.startsWith('--')) return { flags: NO_FLAGS, rest: 0 }
   // BuildKit walks flags byte by byte and takes each byte for a character.
   const bytes = asBytes(text)
-  const { flags, rest } = scanFlags(bytes.text)
+  const { flags, rest } = scanFlags(bytes.text, escape)
   if (bytes.offsets === undefined) return { flags, rest }
   const { offsets } = bytes
   const place = (at: number): number => offsets[at] ?? text.length
@@ -52,7 +52,7 @@ function asBytes(text: string): { text: string; offsets?: readonly number[] } {
   return { text: out, offsets }
 }
 
-function scanFlags(text: string): FlagSplit {
+function scanFlags(text: string, escape: Escape): FlagSplit {
   const flags: Word[] = []
   let at = 0
   for (;;) {
@@ -66,8 +66,8 @@ function scanFlags(text: string): FlagSplit {
       if (quote === '' && isSpace(text.charCodeAt(at))) break
       if (quote === '' ? char === "'" || char === '"' : char === quote) {
         quote = quote === '' ? char : ''
-      } else if (char === '\\') {
-        // At the very end a backslash vanishes.
+      } else if (char === escape) {
+        // At the very end an escape character vanishes.
         if (at + 1 < text.length) word += text[++at]
       } else {
         word += char
