@@ -6,9 +6,9 @@ export type RuntimeCommandContext = Parameters<import('just-bash').Command['exec
 export type Peer = Pick<typeof import('just-bash'), 'Bash' | 'getCommandNames'>
 
 /** @throws BuildError EXECUTOR_PEER_MISSING */
-export async function loadPeer(load: () => Promise<Peer> = () => import('just-bash')): Promise<Peer> {
+export async function loadPeer(load: () => Promise<unknown> = () => import('just-bash')): Promise<Peer> {
   try {
-    return await load()
+    return (await load()) as Peer
   } catch (cause) {
     throw new BuildError(
       'EXECUTOR_PEER_MISSING',

@@ -1,24 +1,17 @@
-// The `shell` executor: RUN in process. just-bash interprets the line over the view; the commands that deal with owners,
+// One RUN in process. just-bash interprets the line over the view; the commands that deal with owners,
 // modes, links and accounts are our own. Nothing of the host is started, read or written.
 import { AbortError, BuildError, throwIfAborted } from '../../../errors.js'
-import type { ExecRequest, ExecResult, Executor } from '../../executor.js'
+import type { ExecRequest, ExecResult } from '../../executor.js'
 import { readAccountFiles, resolveIdentity } from '../accounts.js'
-import { requireCapabilities } from '../capabilities.js'
 import { applets, shApplets } from './applets/index.js'
 import { customCommand } from './commands.js'
 import { applyDialect } from './dialect.js'
 import { readInvocation } from './invocation.js'
 import type { Invocation } from './invocation.js'
 import { bytesOfLatin1, latin1OfBytes } from './latin1.js'
-import { loadPeer } from './peer.js'
 import type { Peer } from './peer.js'
 import type { ShellProcess } from './process.js'
 import { viewFileSystem } from './view-file-system.js'
-
-export interface ShellExecutorOptions {
-  /** Loads just-bash; default `import('just-bash')`. For bundlers and for tests. */
-  readonly load?: (() => Promise<unknown>) | undefined
-}
 
 type Bash = InstanceType<Peer['Bash']>
 type BashResult = Awaited<ReturnType<Bash['exec']>>
@@ -109,46 +102,20 @@ async function interpret(
   return /\bexit\b/.test(onExit) ? last.exitCode : result.exitCode
 }
 
-/**
- * RUN in process: a POSIX shell (bash where the argument vector names bash) with about 110 commands over the view, with
- * ownership, modes, hard links and accounts. The root's own binaries are not run: a name that is none of the commands
- * ends with 127. Output is handed over when the line ends. Needs the package `just-bash`; works in a browser.
- *
- * @throws BuildError EXECUTOR_PEER_MISSING | EXECUTOR_CAPABILITY | USER_NOT_FOUND from `run`
- * @throws BuildError RUN_FAILED from `run` when `timeoutMs` is over
- */
-export function shellExecutor(options: ShellExecutorOptions = {}): Executor {
-  let peer: Promise<Peer> | undefined
-  const executor: Executor = {
-    name: 'shell',
-    capabilities: {
-      mounts: ['bind', 'cache', 'tmpfs', 'secret'],
-      networks: ['default', 'none'],
-      binaries: false,
-    },
-    async run(request): Promise<ExecResult> {
-      throwIfAborted(request.signal)
-      requireCapabilities(executor, request)
-      peer ??= loadPeer(options.load as (() => Promise<Peer>) | undefined)
-      const loaded = await peer.catch((error: unknown) => {
-        peer = undefined
-        throw error
-      })
-      const signal = limitTime(request)
-      const process = startProcess(request, signal)
-      const invocation = readInvocation(request.argv)
-      const bash = createBash(loaded, process, request, invocation)
-      const script = invocation.dialect === 'sh' ? applyDialect(bash, invocation.script) : invocation.script
-      try {
-        const exitCode = await interpret(bash, process, request, script)
-        checkInterrupted(request, signal)
-        return { exitCode }
-      } catch (error) {
-        checkInterrupted(request, signal)
-        if (error instanceof Error && error.name === 'AbortError') throw new AbortError(error)
-        throw error
-      }
-    },
+/** Interprets a request's command. @throws as `shellExecutor`'s `run` */
+export async function runShell(peer: Peer, request: ExecRequest): Promise<ExecResult> {
+  const signal = limitTime(request)
+  const process = startProcess(request, signal)
+  const invocation = readInvocation(request.argv)
+  const bash = createBash(peer, process, request, invocation)
+  const script = invocation.dialect === 'sh' ? applyDialect(bash, invocation.script) : invocation.script
+  try {
+    const exitCode = await interpret(bash, process, request, script)
+    checkInterrupted(request, signal)
+    return { exitCode }
+  } catch (error) {
+    checkInterrupted(request, signal)
+    if (error instanceof Error && error.name === 'AbortError') throw new AbortError(error)
+    throw error
   }
-  return executor
 }

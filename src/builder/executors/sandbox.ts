@@ -1,0 +1,61 @@
+// The `sandbox` executor (Linux): RUN as a container does it. This file is its light part; the rest is loaded by the first RUN.
+import { throwIfAborted } from '../../errors.js'
+import type { Store } from '../../store/index.js'
+import type { ExecResult, Executor } from '../executor.js'
+import { requireCapabilities } from './capabilities.js'
+import type { Sandbox } from './sandbox/run.js'
+
+export interface SandboxOptions {
+  /** Where the layers come from; their folders are kept beside them. */
+  readonly store: Store
+  /**
+   * For the layers' folders and the runs' scratch; default `lamella/sandbox` in the store, or a folder in the system's
+   * temporary one for a store in memory. Must be on a file system that an overlay can use as upper.
+   */
+  readonly folder?: string | undefined
+}
+
+/**
+ * RUN as a container does it: the root's own binaries in namespaces of their own (mount, pid, ipc, uts, cgroup, and net
+ * under `--network=none`), with Docker's default capabilities, a clean environment, device nodes and set-id bits without
+ * effect. Needs Linux, bubblewrap, util-linux, GNU tar, and root or unprivileged user namespaces.
+ *
+ * Without root the root file system belongs to one user: owners are all 0, and RUN under another USER is refused.
+ *
+ * @throws BuildError EXECUTOR_MISSING from `run` where the machine cannot, with what is missing
+ * @throws BuildError EXECUTOR_CAPABILITY | USER_NOT_FOUND from `run`
+ */
+export function sandboxExecutor(options: SandboxOptions): Executor {
+  let sandbox: Promise<Sandbox> | undefined
+  const executor: Executor = {
+    name: 'sandbox',
+    capabilities: {
+      mounts: ['bind', 'cache', 'tmpfs', 'secret'],
+      networks: ['default', 'none', 'host'],
+      binaries: true,
+    },
+    async run(request): Promise<ExecResult> {
+      throwIfAborted(request.signal)
+      requireCapabilities(executor, request)
+      sandbox ??= open(options)
+      return (await sandbox).run(request)
+    },
+  }
+  return executor
+}
+
+async function open(options: SandboxOptions): Promise<Sandbox> {
+  const { requireHost } = await import('./sandbox/host.js')
+  const { Sandbox, sandboxFolder } = await import('./sandbox/run.js')
+  return new Sandbox(requireHost(), options.store, options.folder ?? sandboxFolder(options.store))
+}
+
+/** Whether this machine can run the sandbox; if not, what is missing, as people read it. Tries it out, once in a process. */
+export async function checkSandbox(): Promise<{
+  readonly works: boolean
+  readonly missing: readonly string[]
+}> {
+  const { checkHost } = await import('./sandbox/host.js')
+  const { host, missing } = checkHost()
+  return { works: host !== undefined, missing }
+}

@@ -1,0 +1,77 @@
+// The command line of bubblewrap for one run. Pure.
+import type { ExecRequest } from '../../executor.js'
+import type { Identity } from '../accounts.js'
+
+/** What Docker leaves to a container's root by default. */
+const CAPABILITIES = [
+  'CHOWN',
+  'DAC_OVERRIDE',
+  'FSETID',
+  'FOWNER',
+  'MKNOD',
+  'NET_RAW',
+  'SETGID',
+  'SETUID',
+  'SETFCAP',
+  'SETPCAP',
+  'NET_BIND_SERVICE',
+  'SYS_CHROOT',
+  'KILL',
+  'AUDIT_WRITE',
+]
+
+/** Inside the sandbox's own /dev, which is no part of the root: what it takes to become another user there. */
+const HELPER = '/dev/.lamella'
+
+export interface SandboxFiles {
+  /** The mounted root, on the host. */
+  readonly merged: string
+  /** Files of the host that are shown in the root, read-only unless said otherwise. */
+  readonly shown: readonly { readonly from: string; readonly to: string; readonly writable: boolean }[]
+  /** setpriv of the host, for a user that is not root. */
+  readonly setpriv:
+    { readonly program: string; readonly loader: string; readonly libraries: readonly string[] } | undefined
+}
+
+export const HOSTNAME = 'buildkitsandbox'
+
+/** Arguments after `bwrap`. */
+export function bubblewrapArguments(
+  request: Pick<ExecRequest, 'argv' | 'env' | 'cwd' | 'network'>,
+  identity: Identity,
+  files: SandboxFiles,
+): string[] {
+  const args = ['--bind', files.merged, '/', '--dev', '/dev', '--proc', '/proc']
+  for (const { from, to, writable } of files.shown) args.push(writable ? '--bind' : '--ro-bind', from, to)
+  const becomeUser = identityCommand(identity, files)
+  args.push(...becomeUser.binds)
+  args.push('--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try')
+  if (request.network === 'none') args.push('--unshare-net')
+  args.push('--hostname', HOSTNAME, '--die-with-parent', '--new-session')
+  args.push('--cap-drop', 'ALL', ...CAPABILITIES.flatMap((name) => ['--cap-add', `CAP_${name}`]))
+  args.push('--clearenv', ...request.env.flatMap(([name, value]) => ['--setenv', name, value]))
+  args.push('--chdir', request.cwd, '--', ...becomeUser.command, ...request.argv)
+  return args
+}
+
+/** bwrap cannot change to a user and keep the file system's owners as they are; setpriv(1) can, from within. */
+function identityCommand(identity: Identity, files: SandboxFiles): { binds: string[]; command: string[] } {
+  const { setpriv } = files
+  if (setpriv === undefined) return { binds: [], command: [] }
+  const at = (path: string): string => `${HELPER}/${path.slice(path.lastIndexOf('/') + 1)}`
+  const paths = [setpriv.program, setpriv.loader, ...setpriv.libraries]
+  const groups = identity.groups.length === 0 ? ['--clear-groups'] : ['--groups', identity.groups.join(',')]
+  const ids = ['--reuid', String(identity.uid), '--regid', String(identity.gid)]
+  return {
+    binds: paths.flatMap((path) => ['--ro-bind', path, at(path)]),
+    command: [
+      at(setpriv.loader),
+      '--library-path',
+      HELPER,
+      at(setpriv.program),
+      ...ids,
+      ...groups,
+      '--inh-caps=-all',
+    ],
+  }
+}

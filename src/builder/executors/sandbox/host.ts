@@ -1,0 +1,137 @@
+// What the sandbox needs of the machine: programs, privileges, a kernel that mounts overlays. Effect.
+import { spawnSync } from 'node:child_process'
+import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { BuildError } from '../../../errors.js'
+
+const FOLDERS = ['/usr/local/bin', '/usr/bin', '/bin', '/usr/local/sbin', '/usr/sbin', '/sbin']
+const PROGRAMS = ['bwrap', 'unshare', 'mount', 'setpriv', 'tar', 'sh'] as const
+type Program = (typeof PROGRAMS)[number]
+
+export interface SandboxHost {
+  /** Absolute paths. */
+  readonly programs: Readonly<Record<Program, string>>
+  /** Without root, one user namespace with one user is the sandbox: files belong to that user, USER is not possible. */
+  readonly privileged: boolean
+}
+
+export interface HostCheck {
+  readonly host: SandboxHost | undefined
+  /** What is missing, as people read it; empty when `host` is there. */
+  readonly missing: readonly string[]
+}
+
+function findProgram(name: string): string | undefined {
+  for (const folder of [...(process.env.PATH ?? '').split(':').filter(Boolean), ...FOLDERS]) {
+    const path = join(folder, name)
+    try {
+      accessSync(path, constants.X_OK)
+      return path
+    } catch {
+      // not in this folder
+    }
+  }
+  return undefined
+}
+
+const PACKAGES: Readonly<Record<Program, string>> = {
+  bwrap: 'bubblewrap',
+  unshare: 'util-linux',
+  mount: 'util-linux',
+  setpriv: 'util-linux',
+  tar: 'tar',
+  sh: 'dash',
+}
+
+let known: HostCheck | undefined
+
+/** Looks at the machine, once in a process: a trial mount and a trial sandbox, both gone when it returns. */
+export function checkHost(): HostCheck {
+  return (known ??= examine())
+}
+
+function examine(): HostCheck {
+  if (process.platform !== 'linux')
+    return { host: undefined, missing: [`Linux (this is ${process.platform})`] }
+  const found = PROGRAMS.map((name) => [name, findProgram(name)] as const)
+  const missing = found.flatMap(([name, path]) =>
+    path === undefined ? [`${name} (package ${PACKAGES[name]})`] : [],
+  )
+  if (missing.length > 0) return { host: undefined, missing }
+  const programs = Object.fromEntries(found) as Record<Program, string>
+  const host = { programs, privileged: process.getuid?.() === 0 }
+  const problem = tryOut(host)
+  return problem === undefined ? { host, missing: [] } : { host: undefined, missing: [problem] }
+}
+
+/** Mounts an overlay and starts a sandbox in it as a run would. @returns what went wrong */
+function tryOut(host: SandboxHost): string | undefined {
+  const folder = mkdtempSync(join(tmpdir(), 'lamella-check-'))
+  try {
+    for (const name of ['lower', 'upper', 'work', 'merged']) mkdirSync(join(folder, name))
+    const { programs } = host
+    const script =
+      `mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work${host.privileged ? '' : ',userxattr'} merged && ` +
+      `exec ${programs.bwrap} --ro-bind / / --dev /dev --proc /proc --unshare-pid --unshare-ipc --unshare-uts --die-with-parent true`
+    const [command, ...args] = namespaceCommand(host, script)
+    const result = spawnSync(command!, args, { cwd: folder, encoding: 'utf8', timeout: 10_000 })
+    if (result.status === 0) return undefined
+    const said = (result.stderr ?? '').trim().split('\n').at(-1) ?? ''
+    return `${host.privileged ? 'an overlay mount and a sandbox' : 'an unprivileged user namespace with an overlay mount'} (${said || 'no reason given'})`
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** A command that runs a shell script, with arguments, in a mount namespace of its own. */
+export function namespaceCommand(host: SandboxHost, script: string, args: readonly string[] = []): string[] {
+  const { programs, privileged } = host
+  const own = privileged ? [] : ['--user', '--map-root-user']
+  // The signal at the parent's death covers the time until bwrap sets its own.
+  return [
+    programs.setpriv,
+    '--pdeathsig',
+    'KILL',
+    programs.unshare,
+    ...own,
+    '--mount',
+    '--propagation',
+    'private',
+    programs.sh,
+    '-c',
+    script,
+    'sh',
+    ...args,
+  ]
+}
+
+/** A command on the same files as a sandbox has: as root, or as root of a user namespace. */
+export function fileCommand(host: SandboxHost, program: Program, args: readonly string[]): string[] {
+  const { programs, privileged } = host
+  const own = privileged ? [] : [programs.unshare, '--user', '--map-root-user']
+  return [...own, programs[program], ...args]
+}
+
+/** @throws BuildError EXECUTOR_MISSING (data: missing, instead) where this machine has no sandbox */
+export function requireHost(): SandboxHost {
+  const { host, missing } = checkHost()
+  if (host !== undefined) return host
+  throw new BuildError(
+    'EXECUTOR_MISSING',
+    `the sandbox executor cannot work here: it needs ${missing.join(', ')}. Use the executor shell or functions instead`,
+    { data: { executor: 'sandbox', missing, instead: ['shell', 'functions'] } },
+  )
+}
+
+/** The dynamic loader and libraries of a program of the host, so that it can run in a foreign root. */
+export function librariesOf(
+  path: string,
+): { readonly loader: string; readonly libraries: readonly string[] } | undefined {
+  const { status, stdout } = spawnSync('ldd', [path], { encoding: 'utf8' })
+  if (status !== 0) return undefined
+  const paths = [...stdout.matchAll(/(?:=> )?(\/\S+) \(0x/g)].map((match) => match[1]!)
+  const loader = paths.find((each) => /\/ld[-.\w]*\.so/.test(each))
+  if (loader === undefined || !existsSync(loader)) return undefined
+  return { loader, libraries: paths.filter((each) => each !== loader) }
+}

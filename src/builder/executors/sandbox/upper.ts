@@ -1,0 +1,78 @@
+// What a run left in an overlay's upper directory, as a changeset. Effect.
+import { closeSync, fstatSync, openSync, readdirSync, readSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { digestOf } from '../../../digest.js'
+import { BuildError, StoreError } from '../../../errors.js'
+import type { BlobReader } from '../../../store/index.js'
+import type { Changeset } from '../../../unionfs/index.js'
+import { runInto } from './child.js'
+import { fileCommand, type SandboxHost } from './host.js'
+import { readUpper } from './overlay-tar.js'
+
+/** Archives up to this size are held in memory; larger ones stay in an unlinked file. Bytes. */
+const MEMORY_MAX = 64 << 20
+
+/**
+ * Reads the directory through GNU tar, which sees owners, links, devices and attributes. The contents of the changeset's
+ * files stay readable after the directory has gone.
+ *
+ * @param scratch  folder for the archive, on a disk with room
+ */
+export async function readUpperFolder(host: SandboxHost, upper: string, scratch: string): Promise<Changeset> {
+  if (readdirSync(upper).length === 0) return []
+  const path = join(scratch, 'upper.tar')
+  const fd = openSync(path, 'w+', 0o600)
+  rmSync(path)
+  let keep = false
+  try {
+    const options = [
+      '--format=posix',
+      '--pax-option=delete=atime,delete=ctime',
+      '--numeric-owner',
+      '--xattrs',
+      '--xattrs-include=*',
+    ]
+    const names = readdirSync(upper).map((name) => `./${name}`)
+    const command = fileCommand(host, 'tar', ['-c', '-f', '-', '-C', upper, ...options, '--', ...names])
+    const { exitCode, stderr } = await runInto(command, fd)
+    // 1 is a warning: a socket that is left out.
+    if (exitCode > 1) {
+      throw new BuildError('RUN_FAILED', `what the RUN left could not be read: ${stderr.trim()}`, {
+        data: { exitCode },
+      })
+    }
+    const size = fstatSync(fd).size
+    keep = size > MEMORY_MAX
+    return readUpper(keep ? fileReader(fd, size) : memoryReader(fd, size))
+  } finally {
+    if (!keep) closeSync(fd)
+  }
+}
+
+const NO_DIGEST = digestOf('')
+
+function memoryReader(fd: number, size: number): BlobReader {
+  const bytes = readAt(fd, 0, size)
+  return { digest: NO_DIGEST, size, read: (offset, length) => bytes.subarray(offset, offset + length) }
+}
+
+const openFiles = new FinalizationRegistry<number>((fd) => closeSync(fd))
+
+/** A reader that keeps an unlinked file for as long as somebody reads from it. */
+function fileReader(fd: number, size: number): BlobReader {
+  const reader: BlobReader = { digest: NO_DIGEST, size, read: (offset, length) => readAt(fd, offset, length) }
+  openFiles.register(reader, fd)
+  return reader
+}
+
+function readAt(fd: number, offset: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(length)
+  let done = 0
+  while (done < length) {
+    const count = readSync(fd, bytes, done, length - done, offset + done)
+    if (count === 0)
+      throw new StoreError('SIZE_MISMATCH', 'an archive ended early', { data: { offset, length } })
+    done += count
+  }
+  return bytes
+}
