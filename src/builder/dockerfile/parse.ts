@@ -65,9 +65,12 @@ export function assemble(source: SourceText, raw: RawDockerfile, hooks?: ReadHoo
     directives: raw.directives,
     escape: raw.escape,
     globalArgs,
-    stages: stages.map(
-      ({ from, instructions }, index): Stage => ({ index, name: from.name, from, instructions }),
-    ),
+    stages: stages.map(({ from, instructions }, index): Stage => ({
+      index,
+      name: from.name,
+      from,
+      instructions,
+    })),
     warnings: raw.warnings,
   }
 }
