@@ -9,7 +9,7 @@ async function load(store: Store, args: Arguments, io: Io): Promise<LoadedImage[
   const options = { signal: io.signal, tag: args.string('tag') }
   if (input !== '-' && statSync(input).isDirectory()) {
     await using layout = await openDiskStore(input, { create: false })
-    return loadLayout(store, layout, options)
+    return await loadLayout(store, layout, options)
   }
   return loadArchive(
     store,

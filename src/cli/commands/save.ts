@@ -82,7 +82,7 @@ async function save(store: Store, args: Arguments, io: Io): Promise<void> {
   if (kind === 'oci') {
     if (output === undefined) throw new UsageError('--format oci writes a folder: give it with --output DIR')
     await using target = await openDiskStore(output)
-    return saveLayout(store, images, target, options)
+    return await saveLayout(store, images, target, options)
   }
   const archive = saveArchive(store, images, { ...options, format: kind } satisfies SaveOptions)
   if (output !== undefined) return writeFileWhole(output, archive, io.signal)

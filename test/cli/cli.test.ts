@@ -1,0 +1,367 @@
+// The command line as its user meets it: the built bin, started as a process.
+import { spawn, spawnSync } from 'node:child_process'
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+
+const bin = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), 'dist/cli/main.js')
+
+let scratch: string
+let context: string
+beforeEach(() => {
+  scratch = mkdtempSync(join(tmpdir(), 'lamella-cli-'))
+  context = join(scratch, 'context')
+  mkdirSync(join(context, 'sub'), { recursive: true })
+  writeFileSync(join(context, 'Dockerfile'), 'FROM scratch\nWORKDIR /app\nCOPY . .\nCMD ["/app/a"]\n')
+  writeFileSync(join(context, 'a'), 'one\n')
+  writeFileSync(join(context, 'sub/b'), 'two\n')
+})
+afterEach(() => rmSync(scratch, { recursive: true, force: true }))
+
+interface Run {
+  readonly status: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+function lamella(args: readonly string[], options: { input?: string; env?: NodeJS.ProcessEnv } = {}): Run {
+  const env = { ...process.env, LAMELLA_STORE: join(scratch, 'store'), ...options.env }
+  const { status, stdout, stderr } = spawnSync(process.execPath, [bin, ...args], {
+    encoding: 'utf8',
+    env,
+    ...(options.input === undefined ? {} : { input: options.input }),
+  })
+  return { status, stdout, stderr }
+}
+
+function ok(args: readonly string[], options: { input?: string; env?: NodeJS.ProcessEnv } = {}): Run {
+  const run = lamella(args, options)
+  expect(run, `lamella ${args.join(' ')}`).toMatchObject({ status: 0 })
+  return run
+}
+
+const dockerfile = (text: string) => writeFileSync(join(context, 'Dockerfile'), text)
+
+const commands = [...lamellaHelp().matchAll(/^ {2}([a-z-]+) {2,}(.+)$/gm)].map(
+  (match) => [match[1]!, match[2]!] as const,
+)
+
+function lamellaHelp(): string {
+  return spawnSync(process.execPath, [bin, '--help'], { encoding: 'utf8' }).stdout
+}
+
+describe('help', () => {
+  test.each(commands)('%s --help says what the overview says', (name, summary) => {
+    const { stdout, stderr } = ok([name, '--help'])
+    expect(stdout).toMatch(new RegExp(`^Usage: lamella ${name} `))
+    expect(stdout.toLowerCase()).toContain(summary.toLowerCase())
+    expect(stdout).toContain('--help')
+    expect(stderr).toBe('')
+    expect(ok(['help', name]).stdout).toBe(stdout)
+  })
+
+  test('the version is the package’s', () => {
+    const manifest = readFileSync(join(dirname(bin), '../../package.json'), 'utf8')
+    expect(ok(['--version']).stdout).toBe(
+      `lamella ${(JSON.parse(manifest) as { version: string }).version}\n`,
+    )
+  })
+
+  test.each<[string[], string]>([
+    [[], 'Usage: lamella COMMAND'],
+    [['biuld'], 'unknown command "biuld" (did you mean build?)'],
+    [['constructor'], 'unknown command "constructor"'],
+    [['--frob'], 'unknown option --frob'],
+    [['build', '--taget', 'x', '.'], 'unknown option --taget (did you mean --target?)'],
+    [['build'], 'missing CONTEXT'],
+    [['build', 'a', 'b'], 'unexpected argument "b"'],
+    [['build', '--target'], '--target needs a value'],
+    [['build', '--no-cache=maybe', '.'], '--no-cache takes no value'],
+    [['build', '--progress', 'loud', '.'], '--progress loud: expected one of'],
+    [['build', '--platform', 'linux', '.'], 'expected OS/ARCHITECTURE'],
+    [['build', '--build-arg', '=x', '.'], 'expected NAME=VALUE'],
+    [['build', '--executor', 'magic', '.'], 'expected shell, none or a module'],
+    [['cat', 'x'], 'missing PATH'],
+    [['save', '--format', 'zip', 'x'], '--format zip'],
+  ])('%j is a wrong command line: exit code 2', (args, message) => {
+    if (args[0] === 'save') ok(['build', '-t', 'x', context])
+    const { status, stdout, stderr } = lamella(args)
+    expect(status).toBe(2)
+    expect(args.length === 0 ? stdout : stderr).toContain(message)
+  })
+})
+
+describe('build', () => {
+  test('plain progress reads like BuildKit’s; the digest is all there is on stdout', () => {
+    const first = ok(['build', '-t', 'app', '--progress', 'plain', context])
+    expect(first.stdout).toMatch(/^sha256:[0-9a-f]{64}\n$/)
+    expect(first.stderr).toMatch(/^#\d+ \[1\/2\] WORKDIR \/app\n#\d+ DONE \d+\.\ds$/m)
+    const second = ok(['build', '-t', 'app', '--progress', 'plain', context])
+    expect(second.stdout).toBe(first.stdout)
+    expect(second.stderr).toMatch(/^#\d+ \[1\/2\] WORKDIR \/app\n#\d+ CACHED$/m)
+    expect(second.stderr).toMatch(/^#\d+ \[2\/2\] COPY \. \.\n#\d+ CACHED$/m)
+    expect(second.stderr).toContain('named app:latest')
+  })
+
+  test('json progress is one event a line', () => {
+    const { stderr } = ok(['build', '--progress', 'json', context])
+    const events = stderr
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { kind: string; timeNs?: string })
+    expect(events.map(({ kind }) => kind)).toEqual(
+      expect.arrayContaining(['step-planned', 'step-started', 'step-done', 'exported']),
+    )
+    expect(events.find(({ kind }) => kind === 'step-started')?.timeNs).toMatch(/^\d{19}$/)
+  })
+
+  test('quiet says nothing but the digest; --iidfile and --metadata-file tell the same', () => {
+    const [iid, metadata] = [join(scratch, 'iid'), join(scratch, 'metadata')]
+    const { stdout, stderr } = ok([
+      'build',
+      '-q',
+      '--iidfile',
+      iid,
+      '--metadata-file',
+      metadata,
+      '-t',
+      'a',
+      '-t',
+      'b:1',
+      context,
+    ])
+    expect(stderr).toBe('')
+    expect(readFileSync(iid, 'utf8')).toBe(stdout.trim())
+    expect(JSON.parse(readFileSync(metadata, 'utf8'))).toMatchObject({
+      'containerimage.digest': stdout.trim(),
+      'image.name': 'a:latest,b:1',
+    })
+  })
+
+  test('a Dockerfile from stdin, and from another place', () => {
+    const text = 'FROM scratch\nCOPY a /b\n'
+    const a = ok(['build', '-q', '-f', '-', '--source-date-epoch', '1000', context], { input: text }).stdout
+    writeFileSync(join(scratch, 'other'), text)
+    const b = ok(['build', '-q', '-f', join(scratch, 'other'), context], {
+      env: { SOURCE_DATE_EPOCH: '1000' },
+    }).stdout
+    expect(a).toBe(b)
+  })
+
+  test.each<[string, string, string, string]>([
+    ['unknown instruction', 'FROM scratch\nCOPPY a /\n', 'Dockerfile:2:1: ', 'did you mean COPY?'],
+    ['unknown flag', 'FROM scratch\nCOPY --chow=1 a /\n', 'Dockerfile:2:', 'chown'],
+    ['missing source', 'FROM scratch\nCOPY nothere /\n', 'Dockerfile:2:1: ', '"/nothere": not found'],
+    ['missing base', 'FROM nosuch:1\n', 'Dockerfile:1:', 'nosuch:1'],
+    ['empty', '', '', 'empty'],
+    ['bad expansion', 'FROM scratch\nENV A=${x\n', 'Dockerfile:2:', 'A'],
+  ])('%s: file, line, column and the source line', (_, text, place, message) => {
+    dockerfile(text)
+    const { status, stdout, stderr } = lamella(['build', '-t', 'x', '--progress', 'plain', context])
+    expect(status).toBe(1)
+    expect(stdout).toBe('')
+    expect(stderr).toContain(place)
+    expect(stderr).toContain(message)
+    const line = text.split('\n')[Number(/:(\d+):/.exec(place)?.[1] ?? 1) - 1]!
+    if (place !== '') expect(stderr).toContain(`| ${line}\n`)
+    expect(lamella(['images']).stdout).not.toContain('x:latest')
+  })
+
+  test('no context, no Dockerfile, a file that is no store', () => {
+    expect(lamella(['build', join(scratch, 'none')])).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('no such directory'),
+    })
+    rmSync(join(context, 'Dockerfile'))
+    expect(lamella(['build', context])).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('DOCKERFILE_NOT_FOUND'),
+    })
+    writeFileSync(join(scratch, 'file'), 'x')
+    expect(lamella(['images', '--store', join(scratch, 'file')])).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/STORE_(?:NOT_OCI|UNREADABLE)/),
+    })
+  })
+
+  test('SIGINT ends it with 130 and leaves no half-written record', async () => {
+    dockerfile('FROM scratch\nCOPY a /a\nRUN sleep 30\n')
+    const child = spawn(
+      process.execPath,
+      [bin, 'build', '--executor', 'shell', '--progress', 'plain', context],
+      {
+        env: { ...process.env, LAMELLA_STORE: join(scratch, 'store') },
+      },
+    )
+    let log = ''
+    let interrupted = false
+    const exit = new Promise<number | null>((resolve) => child.on('exit', resolve))
+    child.stderr.on('data', (chunk: Buffer) => {
+      log += chunk.toString()
+      // Once: a second one means "at once", and ends us by the signal itself.
+      if (log.includes('RUN sleep 30') && !interrupted) interrupted = child.kill('SIGINT')
+    })
+    expect(await exit).toBe(130)
+    expect(log).toContain('canceled')
+    dockerfile('FROM scratch\nCOPY a /a\n')
+    expect(ok(['build', '--progress', 'plain', context]).stderr).toMatch(/COPY a \/a\n#\d+ CACHED/)
+  })
+})
+
+describe('looking at images', () => {
+  beforeEach(() => void ok(['build', '-q', '-t', 'app', '--source-date-epoch', '1000', context]))
+
+  test('images', () => {
+    expect(ok(['images']).stdout).toMatch(
+      /^NAME +DIGEST +CREATED +LAYERS +SIZE\napp:latest +sha256:[0-9a-f]{12} +\d+ years ago +2 +[\d.]+kB\n$/,
+    )
+    expect(JSON.parse(ok(['images', '--json']).stdout)).toMatchObject([
+      { name: 'app:latest', platform: 'linux/amd64', layers: 2 },
+    ])
+  })
+
+  test('history', () => {
+    const lines = ok(['history', 'app']).stdout.trim().split('\n')
+    expect(lines.map((line) => /(CMD|COPY|WORKDIR) \S+/.exec(line)?.[0])).toEqual([
+      undefined,
+      'CMD ["/app/a"]',
+      'COPY .',
+      'WORKDIR /app',
+    ])
+    expect(JSON.parse(ok(['history', '--json', 'app']).stdout)).toMatchObject([
+      { createdBy: 'CMD ["/app/a"]', sizeBytes: 0 },
+      { createdBy: 'COPY . . # buildkit', comment: 'buildkit.dockerfile.v0' },
+      { createdBy: 'WORKDIR /app' },
+    ])
+  })
+
+  test.each<[string[], string]>([
+    [['ls', 'app'], '/app\n'],
+    [['ls', 'app', '/app'], '/app/Dockerfile\n/app/a\n/app/sub\n'],
+    [['ls', 'app', 'app/'], '/app/Dockerfile\n/app/a\n/app/sub\n'],
+    [['ls', 'app', '/app/a'], '/app/a\n'],
+    [['ls', 'app', '**/b'], '/app/sub/b\n'],
+    [['ls', 'app', '/app/{a,sub}'], '/app/a\n/app/sub\n'],
+    [['cat', 'app', '/app/sub/b'], 'two\n'],
+    [['cat', 'app', 'app/a'], 'one\n'],
+    [['cat', 'app', '/app/sub/../../../app/a'], 'one\n'],
+  ])('%j', (args, stdout) => {
+    expect(ok(args).stdout).toBe(stdout)
+  })
+
+  test('ls -l and --json', () => {
+    expect(ok(['ls', '-l', 'app', '/app/a']).stdout).toMatch(
+      /^MODE.*\n-rw-r--r-- +0 +0 +4B +1970-01-01T00:16:40Z +\/app\/a\n$/,
+    )
+    expect(JSON.parse(ok(['ls', '--json', 'app', '/app/a']).stdout)).toMatchObject([
+      { path: '/app/a', kind: 'file', mode: '0644', uid: 0, gid: 0, sizeBytes: 4, mtimeNs: '1000000000000' },
+    ])
+  })
+
+  test.each<[string[], string]>([
+    [['ls', 'app', '/nothing*'], 'matches'],
+    [['cat', 'app', '/none'], 'ENOENT'],
+    [['cat', 'app', '/app'], 'EISDIR'],
+    [['ls', 'nope'], 'IMAGE_NOT_FOUND'],
+    [['history', 'nope'], 'the store has app:latest'],
+    [['inspect', 'NOPE!'], 'REFERENCE_INVALID'],
+  ])('%j fails with a reason', (args, message) => {
+    expect(lamella(args)).toMatchObject({ status: 1, stdout: '', stderr: expect.stringContaining(message) })
+  })
+
+  test('a pipe that closes early is no error', () => {
+    const { status, stderr } = spawnSync(
+      'sh',
+      ['-c', `"${process.execPath}" "${bin}" ls app '**' | head -n 1`],
+      {
+        env: { ...process.env, LAMELLA_STORE: join(scratch, 'store') },
+        encoding: 'utf8',
+      },
+    )
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
+  })
+})
+
+describe('names and archives', () => {
+  test('tag, reflog, rollback, rmi', () => {
+    const first = ok(['build', '-q', '-t', 'app', context]).stdout.trim()
+    writeFileSync(join(context, 'a'), 'changed\n')
+    const second = ok(['build', '-q', '-t', 'app', context]).stdout.trim()
+    expect(second).not.toBe(first)
+    expect(ok(['reflog', 'app']).stdout.split('\n').slice(1, 3)).toEqual([
+      expect.stringContaining(second.slice(0, 19)),
+      expect.stringContaining(first.slice(0, 19)),
+    ])
+    ok(['tag', 'app@{1}', 'app'])
+    expect(JSON.parse(ok(['inspect', 'app']).stdout)).toMatchObject([
+      { digest: first, names: ['app:latest'] },
+    ])
+    expect(lamella(['tag', 'app@{99}', 'app'])).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('has no version'),
+    })
+    ok(['tag', 'app', 'other:v1'])
+    expect(ok(['rmi', 'app']).stdout).toBe(`untagged app:latest (${first})\n`)
+    expect(lamella(['rmi', 'app'])).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('REF_NOT_FOUND'),
+    })
+    expect(ok(['images', '-q']).stdout).toBe(`${first}\n`)
+  })
+
+  test.each([['docker-archive'], ['oci-archive'], ['oci']])('save and load as %s', (format) => {
+    const digest = ok(['build', '-q', '-t', 'app', context]).stdout.trim()
+    const file = join(scratch, `saved-${format}`)
+    ok(['save', '--format', format, '-o', file, 'app'])
+    const env = { LAMELLA_STORE: join(scratch, 'second') }
+    expect(ok(['load', '-i', file], { env }).stdout).toBe(`loaded ${digest} app:latest\n`)
+    expect(ok(['cat', 'app', '/app/a'], { env }).stdout).toBe('one\n')
+  })
+
+  test('export, checkout, diff and analyze', () => {
+    ok(['build', '-q', '-t', 'app:1', context])
+    writeFileSync(join(context, 'a'), 'changed\n')
+    writeFileSync(join(context, 'new'), 'new\n')
+    rmSync(join(context, 'sub'), { recursive: true })
+    ok(['build', '-q', '-t', 'app:2', context])
+    expect(
+      ok(['diff', 'app:1', 'app:2'])
+        .stdout.split('\n')
+        .map((line) => line.trim().split(/\s+/).join(' ')),
+    ).toEqual(expect.arrayContaining(['C +4B /app/a', 'A +4B /app/new', 'D /app/sub']))
+    const out = join(scratch, 'out')
+    ok(['checkout', '--no-owners', 'app:2', out])
+    expect(readFileSync(join(out, 'app/new'), 'utf8')).toBe('new\n')
+    expect(lamella(['checkout', 'app:2', out])).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('CHECKOUT_NOT_EMPTY'),
+    })
+    expect(ok(['export', 'app:2']).stdout).toContain('app/new')
+    expect(ok(['analyze', 'app:2']).stdout).toContain('efficiency 100.00 %')
+    expect(JSON.parse(ok(['analyze', '--json', 'app:2']).stdout)).toMatchObject({
+      efficiency: 1,
+      shared: { images: 1 },
+    })
+  })
+})
+
+test('the store is --store, else LAMELLA_STORE, else XDG_DATA_HOME/lamella', () => {
+  const xdg = join(scratch, 'xdg')
+  ok(['build', '-q', '-t', 'x', context], { env: { LAMELLA_STORE: '', XDG_DATA_HOME: xdg } })
+  expect(ok(['images', '-q', '--store', join(xdg, 'lamella')]).stdout).toMatch(/^sha256:/)
+  expect(lamella(['images', '--store', join(scratch, 'none')])).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining('STORE_NOT_FOUND'),
+  })
+})
+
+test('a read-only store can be looked at', () => {
+  ok(['build', '-q', '-t', 'app', context])
+  const copy = join(scratch, 'copy')
+  cpSync(join(scratch, 'store'), copy, { recursive: true })
+  rmSync(join(copy, 'lamella'), { recursive: true })
+  chmodSync(copy, 0o555)
+  expect(ok(['cat', '--store', copy, 'app', '/app/a']).stdout).toBe('one\n')
+})
