@@ -17,7 +17,62 @@ export type {
   Vertex,
   VertexLabel,
 } from './vertex.js'
-export { functionsExecutor } from './executors/functions.js'
-export type { FunctionContext, FunctionMatch, FunctionRule } from './executors/functions.js'
-export { shellExecutor } from './executors/lazy-shell.js'
-export type { ShellExecutorOptions } from './executors/shell/shell.js'
+export {
+  checkSandbox,
+  functionsExecutor,
+  sandboxExecutor,
+  shellExecutor,
+} from './executors/index.js'
+export type {
+  FunctionContext,
+  FunctionMatch,
+  FunctionRule,
+  SandboxOptions,
+  ShellExecutorOptions,
+} from './executors/index.js'
+export { treeAfter } from './executor.js'
+export {
+  chompHeredoc,
+  createIgnoreMatcher,
+  detectSyntax,
+  expandHeredoc,
+  expandInstruction,
+  expandWord,
+  expandWords,
+  formatChecks,
+  formatChecksJson,
+  formatExcerpt,
+  lintDockerfile,
+  locationOf,
+  matchPath,
+  parseDockerfile,
+  parseIgnoreFile,
+  parseInstruction,
+  parseMount,
+  parsePlatform,
+  parsePorts,
+  parseSignal,
+  RULES,
+} from './dockerfile/index.js'
+export type {
+  AnyInstruction,
+  BaseImageFacts,
+  CheckError,
+  CheckReport,
+  CheckResult,
+  Dockerfile,
+  Escape,
+  Expansion,
+  ExpandOptions,
+  FromInstruction,
+  Heredoc,
+  IgnoreMatcher,
+  Instruction,
+  InstructionKind,
+  LintOptions,
+  ListExpansion,
+  ParseOptions,
+  RuleName,
+  RunMount,
+  Stage,
+} from './dockerfile/index.js'
