@@ -35,12 +35,18 @@ export interface SandboxFiles {
 
 export const HOSTNAME = 'buildkitsandbox'
 
-/** Arguments after `bwrap`. */
+export interface BubblewrapCommand {
+  /** For `--args`: what is set up. Holds the environment's values, which no command line should show. */
+  readonly options: readonly string[]
+  /** For the command line, after `--`: what is run. */
+  readonly command: readonly string[]
+}
+
 export function bubblewrapArguments(
   request: Pick<ExecRequest, 'argv' | 'env' | 'cwd' | 'network'>,
   identity: Identity,
   files: SandboxFiles,
-): string[] {
+): BubblewrapCommand {
   const args = ['--bind', files.merged, '/', '--dev', '/dev', '--proc', '/proc']
   for (const { from, to, writable } of files.shown) args.push(writable ? '--bind' : '--ro-bind', from, to)
   const becomeUser = identityCommand(identity, files)
@@ -50,8 +56,8 @@ export function bubblewrapArguments(
   args.push('--hostname', HOSTNAME, '--die-with-parent', '--new-session')
   args.push('--cap-drop', 'ALL', ...CAPABILITIES.flatMap((name) => ['--cap-add', `CAP_${name}`]))
   args.push('--clearenv', ...request.env.flatMap(([name, value]) => ['--setenv', name, value]))
-  args.push('--chdir', request.cwd, '--', ...becomeUser.command, ...request.argv)
-  return args
+  args.push('--chdir', request.cwd)
+  return { options: args, command: [...becomeUser.command, ...request.argv] }
 }
 
 /** bwrap cannot change to a user and keep the file system's owners as they are; setpriv(1) can, from within. */

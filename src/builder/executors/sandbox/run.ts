@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
+import type { Writable } from 'node:stream'
 import { join, resolve } from 'node:path'
 import { BuildError, throwIfAborted } from '../../../errors.js'
 import { parentOf, splitPath } from '../../../path.js'
@@ -67,14 +68,18 @@ export class Sandbox {
     throwIfAborted(request.signal)
     const options = mountOptions(lowers, this.#relative(run), this.#host)
     const files = this.#files(run, request, identity)
+    const bubblewrap = bubblewrapArguments(request, identity, files)
     const command = namespaceCommand(this.#host, START, [
       String(process.pid),
       options,
       join(run, 'merged'),
       this.#host.programs.bwrap,
-      ...bubblewrapArguments(request, identity, files),
+      '--args',
+      String(OPTIONS_FD),
+      '--',
+      ...bubblewrap.command,
     ])
-    const exitCode = await execute(command, this.#options.folder, request)
+    const exitCode = await execute(command, bubblewrap.options, this.#options.folder, request)
     const changes = await readUpperFolder(this.#host, join(run, 'upper'), run)
     return { exitCode, tree: changes.length === 0 ? before : applyChangeset(before, changes) }
   }
@@ -170,13 +175,26 @@ function withStubs(tree: Tree): Tree {
   return editor.finish()
 }
 
+/** bubblewrap reads its options from here: a command line is seen by everybody, and some values are secrets. */
+const OPTIONS_FD = 3
+
 /** Runs the command to its end: all of its processes have gone when the promise is settled. */
-async function execute(command: readonly string[], folder: string, request: ExecRequest): Promise<number> {
+async function execute(
+  command: readonly string[],
+  bubblewrapOptions: readonly string[],
+  folder: string,
+  request: ExecRequest,
+): Promise<number> {
   const { signal, timeoutMs } = request
   const child = spawn(command[0]!, command.slice(1), {
     cwd: folder,
-    stdio: [request.stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+    // Our environment is not the RUN's affair, and /proc would show it.
+    env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
+    stdio: [request.stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', 'pipe'],
   })
+  const input = child.stdio[OPTIONS_FD] as Writable
+  input.on('error', () => undefined)
+  input.end(bubblewrapOptions.map((option) => `${option}\0`).join(''))
   let timedOut = false
   const kill = (): boolean => child.kill('SIGKILL')
   const timer = timeoutMs === undefined ? undefined : setTimeout(() => ((timedOut = true), kill()), timeoutMs)
