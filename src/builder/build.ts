@@ -1,4 +1,5 @@
 // A build from end to end: read → plan → solve → export. The parts are in their own files; here they meet.
+import { resolve } from 'node:path'
 import type { Descriptor, Platform } from '../descriptor.js'
 import type { Digest, DiffID } from '../digest.js'
 import { systemEnv, type Env } from '../env.js'
@@ -173,9 +174,17 @@ export async function prepareBuild(options: BuildOptions): Promise<PreparedBuild
     onEvent: options.onEvent,
     concurrency: options.concurrency,
     scheme: options.keyScheme,
+    scope: buildScope(options),
     onStored: options.onStored,
   }
   return { plan, solve: solveOptions, contexts: () => [...opened], baseLayers: () => baseLayers }
+}
+
+/** What a build is compared with itself by: the paths of its context and Dockerfile, whatever its arguments are. */
+export function buildScope({ context, dockerfile }: BuildOptions): string {
+  const folder = typeof context === 'string' ? resolve(context) : ''
+  const file = typeof dockerfile === 'string' ? resolve(folder, dockerfile) : (dockerfile?.name ?? '')
+  return `${folder}\0${file}`
 }
 
 function opFactory(options: BuildOptions, context: () => Promise<BuildContext>, env: Env): OpFactory {

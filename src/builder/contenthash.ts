@@ -38,6 +38,8 @@ export interface NodeAccess<N> {
   nodeDigest(node: N): Digest
   /** Digest of a directory with all below it; memoised. */
   dirDigest(node: N): Digest
+  /** What can change beside the content, for explanations. */
+  meta(node: N): { readonly mode: number; readonly uid: number; readonly gid: number }
   /** Does the long part of `checksum` for a node ahead, in slices, so that timers and signals get their turn. */
   prepare?(node: N): Promise<void>
 }
@@ -164,6 +166,7 @@ export function treeAccess(tree: Tree, rootHeader?: Digest): NodeAccess<TreeNode
     target: (node) => node.target,
     child: (node, name) => node.children?.get(name),
     names: (node) => node.children?.names() ?? [],
+    meta: ({ mode, uid, gid }) => ({ mode, uid, gid }),
     nodeDigest: (node) => (node === root && rootHeader !== undefined ? rootHeader : nodeDigest(node)),
     dirDigest: (node) =>
       node === root && rootHeader !== undefined ? combineChildren(rootHeader, node) : dirDigest(node),
@@ -434,6 +437,7 @@ function dedupePaths(paths: readonly string[]): string[] {
 }
 
 const accesses = new WeakMap<Result, NodeAccess<unknown>>()
+/** Keys that were computed of a result, by the selectors in JSON. */
 const contentKeys = new WeakMap<Result, Map<string, Digest>>()
 
 /** Lets the content of a result be hashed without making its tree; for results that come from a build context. */
@@ -470,4 +474,51 @@ export async function contentKeyOf(result: Result, selectors: readonly ContentSe
   if (keys === undefined) contentKeys.set(result, (keys = new Map()))
   keys.set(id, digest)
   return digest
+}
+
+/** One entry that takes part in a content key. */
+export interface ContentEntry {
+  /** Relative to the input's root. */
+  readonly path: string
+  readonly kind: NodeKind
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+  /** Of a symlink. */
+  readonly target: string
+  /** Of header and content. */
+  readonly digest: Digest
+}
+
+/**
+ * The entries behind a content key that `contentKeyOf` computed of this result: every file and directory that had a say in
+ * it, in the order of the walk. `undefined` when the key is not one of this result.
+ */
+export function contentEntriesOf(result: Result, key: Digest): ContentEntry[] | undefined {
+  const access = accesses.get(result)
+  for (const [id, computed] of contentKeys.get(result) ?? []) {
+    if (computed !== key || access === undefined) continue
+    return (JSON.parse(id) as ContentSelector[]).flatMap((selector) => entriesOf(access, selector))
+  }
+  return undefined
+}
+
+function entriesOf<N>(access: NodeAccess<N>, selector: ContentSelector): ContentEntry[] {
+  const entryOf = (path: string, node: N): ContentEntry => {
+    const kind = access.kind(node)
+    const target = kind === 'symlink' ? access.target(node) : ''
+    return { path, kind, ...access.meta(node), target, digest: access.nodeDigest(node) }
+  }
+  if (hasFilters(selector))
+    return includedNodes(access, selector).map(({ path, node }) => entryOf(path, node))
+  const { path, node } = follow(access, splitPath(selector.path), selector.followLinks ?? false)
+  if (node === undefined) return []
+  const out: ContentEntry[] = []
+  const visit = (at: string, below: N): void => {
+    if (at !== '') out.push(entryOf(at, below))
+    if (access.kind(below) !== 'dir') return
+    for (const name of access.names(below)) visit(joinPath(at, name), access.child(below, name)!)
+  }
+  visit(path.join('/'), node)
+  return out
 }

@@ -135,6 +135,10 @@ export class HostScan implements NodeAccess<number> {
     return decodePath(readlinkSync(this.hostPath(entry), { encoding: 'buffer' }))
   }
 
+  meta(entry: number): { readonly mode: number; readonly uid: number; readonly gid: number } {
+    return { mode: this.columns.mode[entry]! & 0o7777, uid: 0, gid: 0 }
+  }
+
   names(entry: number): readonly string[] {
     const dir = this.columns.dir[entry]!
     return dir === -1 ? [] : this.#list(dir).names

@@ -1,6 +1,34 @@
 // Front door of the builder room.
 export { build } from './build.js'
 export type { BuildOptions, BuildResult } from './build.js'
+export { predictBuild } from './predict.js'
+export { buildScope } from './build.js'
+export { explainStep, explainSteps, formatExplanations } from './explain.js'
+export type { ExplainOptions, Explanation, Reason } from './explain.js'
+export type { FileChange, FileDifference } from './content-manifest.js'
+export { solve } from './solve.js'
+export type { SolveOptions, SolveResult, StepInput, StepOutcome, StepReport, StoredStep } from './solve.js'
+export { CacheStore, rootKeyId, storedResult } from './cache.js'
+export type { KeyId, KeyLink, KeyRecord, SaveRequest, StoredResult } from './cache.js'
+export { buildkitScheme, classicScheme, KEY_SCHEMES } from './key-scheme.js'
+export type { KeyScheme, SchemeMap } from './key-scheme.js'
+export { openContext, tarContext, treeContext } from './context.js'
+export type { BuildContext, ContextFilter, OpenContextOptions } from './context.js'
+export { checksumTree, contentKeyOf } from './contenthash.js'
+export type { ContentSelector } from './contenthash.js'
+export {
+  contentKey,
+  execOpDigest,
+  fileOpDigest,
+  fileSelector,
+  imageChainKey,
+  imageManifestKey,
+  mergeOpDigest,
+  mountSelector,
+  recordId,
+  sourceDigest,
+} from './key.js'
+export type { CopyAction, ExecMountSpec, ExecSpec, FileAction, KeyPlatform, PlacedAction } from './key.js'
 export type { ContextSource, DockerfileSource } from './build-files.js'
 export type { BuildPlan, PlanOptions } from './plan.js'
 export { planBuild } from './plan.js'
@@ -17,12 +45,7 @@ export type {
   Vertex,
   VertexLabel,
 } from './vertex.js'
-export {
-  checkSandbox,
-  functionsExecutor,
-  sandboxExecutor,
-  shellExecutor,
-} from './executors/index.js'
+export { checkSandbox, functionsExecutor, sandboxExecutor, shellExecutor } from './executors/index.js'
 export type {
   FunctionContext,
   FunctionMatch,

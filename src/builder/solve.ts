@@ -12,6 +12,7 @@ import { buildkitScheme, type KeyScheme, type SchemeMap } from './key-scheme.js'
 import type { BuildListener, CacheOutcome, StepId } from './progress.js'
 import { Semaphore } from './semaphore.js'
 import { StepLog, type StepRecord } from './step-log.js'
+import { StepMemory } from './step-memory.js'
 import type { CacheMap, Edge, LayerRef, Result, Vertex } from './vertex.js'
 
 export interface SolveOptions {
@@ -27,6 +28,11 @@ export interface SolveOptions {
   readonly dryRun?: boolean | undefined
   /** Told about every step that was run and stored, before it counts as done; for explanations. */
   readonly onStored?: ((step: StoredStep) => void) | undefined
+  /**
+   * Names what is built, e.g. by the paths of context and Dockerfile: with it, steps that run are remembered for
+   * explanations, each beside earlier runs of the same step in the same scope.
+   */
+  readonly scope?: string | undefined
   /** Cache to use instead of one over `store.records`. */
   readonly cache?: CacheStore | undefined
 }
@@ -137,6 +143,7 @@ class Solver {
   readonly #cache: CacheStore
   readonly #scheme: KeyScheme
   readonly #abort = new AbortController()
+  readonly #memory: StepMemory | undefined
   readonly #permits: Semaphore
   readonly #log: StepLog
   readonly #steps = new Map<Vertex, Promise<Step>>()
@@ -152,6 +159,8 @@ class Solver {
     this.#env = options.env ?? systemEnv
     this.#cache = options.cache ?? new CacheStore(options.store, this.#env)
     this.#scheme = options.scheme ?? buildkitScheme
+    const { store, scope } = options
+    if (scope !== undefined) this.#memory = new StepMemory(this.#cache, store, this.#env, scope)
     this.#permits = new Semaphore(Math.max(1, options.concurrency ?? this.#env.concurrency))
     this.#log = new StepLog(this.#env, options.onEvent)
   }
@@ -516,7 +525,7 @@ class Solver {
       })
       ids.push(key)
     }
-    this.#options.onStored?.({
+    const stored: StoredStep = {
       vertex: step.vertex,
       map: step.maps[0]!,
       key: ids[0]!,
@@ -524,7 +533,9 @@ class Solver {
       layers: result.layers,
       costMs: step.costMs,
       costBytes,
-    })
+    }
+    await this.#memory?.remember(stored)
+    this.#options.onStored?.(stored)
     await this.#cache.flush()
     this.#log.done(step.log, this.#missOutcome(step), ids[0], result.layers)
     return { result, ids }

@@ -1,0 +1,103 @@
+// The entries behind a content key, kept so that a later miss can name the file that caused it. One per content key,
+// written when a step that read the content was run. Pure.
+import type { Digest } from '../digest.js'
+import { decodePath, encodePath } from '../path.js'
+import type { ContentEntry } from './contenthash.js'
+
+/** Kind of the sidecar; its key is the content key's hex digits. */
+export const MANIFEST_KIND = 'manifest'
+
+/** Beyond this many entries a manifest costs more than its explanations are worth. */
+export const MANIFEST_ENTRIES_MAX = 200_000
+
+/** Digits of a digest that are kept: enough to tell versions of a file apart, never an identity. */
+const DIGITS = 24
+
+const KINDS = ['file', 'dir', 'symlink', 'chardev', 'blockdev', 'fifo', 'socket'] as const
+
+export interface ManifestEntry extends Omit<ContentEntry, 'digest'> {
+  /** The first digits of the entry's digest. */
+  readonly digits: string
+}
+
+/** Lines of `kind mode uid gid digits target-length target path`, without separators where widths are known. */
+export function encodeManifest(entries: readonly ContentEntry[]): Uint8Array {
+  let text = ''
+  for (const { path, kind, mode, uid, gid, target, digest } of entries) {
+    const fields = `${KINDS.indexOf(kind)} ${mode.toString(8)} ${uid} ${gid}`
+    text += `${fields} ${digest.slice(7, 7 + DIGITS)} ${target.length} ${target}${path}\0`
+  }
+  return encodePath(text)
+}
+
+/** @returns `undefined` for bytes that are not a manifest */
+export function decodeManifest(bytes: Uint8Array): ManifestEntry[] | undefined {
+  const out: ManifestEntry[] = []
+  for (const line of decodePath(bytes).split('\0')) {
+    if (line === '') continue
+    const match = /^(\d) ([0-7]+) (\d+) (\d+) ([0-9a-f]+) (\d+) /.exec(line)
+    const kind = KINDS[Number(match?.[1])]
+    if (match === null || kind === undefined) return undefined
+    const rest = line.slice(match[0].length)
+    const length = Number(match[6])
+    out.push({
+      path: rest.slice(length),
+      kind,
+      mode: Number.parseInt(match[2]!, 8),
+      uid: Number(match[3]),
+      gid: Number(match[4]),
+      target: rest.slice(0, length),
+      digits: match[5]!,
+    })
+  }
+  return out
+}
+
+export type FileChange = 'added' | 'removed' | 'type' | 'content' | 'mode' | 'owner' | 'link target'
+
+export interface FileDifference {
+  readonly path: string
+  readonly change: FileChange
+  readonly before?: string
+  readonly after?: string
+}
+
+/** What differs between two versions of what a step reads, in the order of the paths. */
+export function diffManifests(
+  before: readonly ManifestEntry[],
+  after: readonly (ContentEntry | ManifestEntry)[],
+): FileDifference[] {
+  const old = new Map(before.map((entry) => [entry.path, entry]))
+  const out: FileDifference[] = []
+  for (const entry of after) {
+    const was = old.get(entry.path)
+    old.delete(entry.path)
+    if (was === undefined) out.push({ path: entry.path, change: 'added' })
+    else out.push(...compare(was, entry))
+  }
+  for (const path of old.keys()) out.push({ path, change: 'removed' })
+  return out.sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0))
+}
+
+function compare(was: ManifestEntry, is: ContentEntry | ManifestEntry): FileDifference[] {
+  if (was.digits === digitsOf(is)) return []
+  const { path } = is
+  if (was.kind !== is.kind) return [{ path, change: 'type', before: was.kind, after: is.kind }]
+  const out: FileDifference[] = []
+  if (was.mode !== is.mode) {
+    out.push({ path, change: 'mode', before: was.mode.toString(8), after: is.mode.toString(8) })
+  }
+  if (was.uid !== is.uid || was.gid !== is.gid) {
+    out.push({ path, change: 'owner', before: `${was.uid}:${was.gid}`, after: `${is.uid}:${is.gid}` })
+  }
+  if (was.target !== is.target) {
+    out.push({ path, change: 'link target', before: was.target, after: is.target })
+  }
+  // The digest covers header and content together: what is not the header's doing is the content's.
+  if (out.length === 0) out.push({ path, change: 'content' })
+  return out
+}
+
+function digitsOf(entry: ContentEntry | ManifestEntry): string {
+  return 'digits' in entry ? entry.digits : (entry.digest satisfies Digest).slice(7, 7 + DIGITS)
+}

@@ -1,0 +1,303 @@
+// Why a step was a hit or a miss: its definition and inputs held against the nearest earlier run of the same step, down to
+// the file, variable or earlier step that made the difference, and to the first cause of a cascade.
+import type { Env } from '../env.js'
+import { systemEnv } from '../env.js'
+import type { Store } from '../store/index.js'
+import { CacheStore } from './cache.js'
+import { diffManifests, type FileDifference } from './content-manifest.js'
+import { contentEntriesOf } from './contenthash.js'
+import type { StepId } from './progress.js'
+import type { StepInput, StepOutcome, StepReport } from './solve.js'
+import { StepMemory, type RememberedInput, type RememberedStep } from './step-memory.js'
+
+/**
+ * - `first-time`: nothing like this step was run before
+ * - `changed`: a part of the definition, named as the operation names it: `instruction`, `env.NODE_ENV`, `dest`, …
+ * - `file`: something that the step reads
+ * - `content`: what the step reads, without a record of what it was
+ * - `base-image`: the image that the stage starts from
+ * - `input`: an input is not the one that it was, though it did not have to be made again
+ * - `earlier-step`: an input had to be made again; `step` says which
+ * - `result-gone`: it was run before just so, but its layers are no longer in the store
+ * - `no-cache`: nobody looked
+ * - `undecided`: in a dry run, what step `step` gives decides
+ */
+export type Reason =
+  | { readonly kind: 'first-time' | 'result-gone' | 'no-cache' }
+  | {
+      readonly kind: 'changed'
+      readonly part: string
+      readonly before: string | undefined
+      readonly after: string | undefined
+    }
+  | ({ readonly kind: 'file' } & FileDifference)
+  | { readonly kind: 'content'; readonly name: string }
+  | { readonly kind: 'base-image'; readonly before: string; readonly after: string }
+  | { readonly kind: 'input'; readonly name: string; readonly before: string }
+  | { readonly kind: 'earlier-step' | 'undecided'; readonly step: StepId; readonly name: string }
+
+export interface Explanation {
+  readonly step: StepId
+  readonly name: string
+  readonly outcome: StepOutcome
+  /** Empty for a hit. The most telling first. */
+  readonly reasons: readonly Reason[]
+  /** The step at which the trouble began; this one itself, unless it only follows. `undefined` for a hit. */
+  readonly cause: StepId | undefined
+  /** What the step cost when it last ran before this build; what it cost now is in its report. */
+  readonly cost: { readonly ms: number; readonly bytes: number } | undefined
+}
+
+export interface ExplainOptions {
+  readonly store: Store
+  /** As in the build that is explained. */
+  readonly scope: string
+  readonly env?: Env | undefined
+}
+
+/** Explains every step of a build or dry run. Reads the store's records; writes nothing. */
+export function explainSteps(steps: readonly StepReport[], options: ExplainOptions): Explanation[] {
+  const explainer = new Explainer(steps, options)
+  return steps.map((step) => explainer.explain(step))
+}
+
+/** Explains one step of a build; `steps` are all of its steps. */
+export function explainStep(
+  step: StepReport,
+  steps: readonly StepReport[],
+  options: ExplainOptions,
+): Explanation {
+  return new Explainer(steps, options).explain(step)
+}
+
+class Explainer {
+  readonly #steps: readonly StepReport[]
+  readonly #memory: StepMemory
+  readonly #done = new Map<StepReport, Explanation>()
+  #all: RememberedStep[] | undefined
+
+  constructor(steps: readonly StepReport[], options: ExplainOptions) {
+    const env = options.env ?? systemEnv
+    this.#steps = steps
+    this.#memory = new StepMemory(new CacheStore(options.store, env), options.store, env, options.scope)
+  }
+
+  explain(report: StepReport): Explanation {
+    const known = this.#done.get(report)
+    if (known !== undefined) return known
+    const explanation = this.#explain(report)
+    this.#done.set(report, explanation)
+    return explanation
+  }
+
+  #explain(report: StepReport): Explanation {
+    const { step, vertex, outcome } = report
+    const before = outcome === 'hit' ? undefined : this.#nearest(report)
+    const reasons = outcome === 'hit' || vertex.op.kind === 'local' ? [] : this.#reasons(report, before)
+    const direct = reasons.find((reason) => reason.kind === 'earlier-step' || reason.kind === 'undecided')
+    const followsOnly = direct !== undefined && reasons[0] === direct
+    const parent =
+      followsOnly && 'step' in direct ? this.#steps.find((each) => each.step === direct.step) : undefined
+    return {
+      step,
+      name: vertex.label.name,
+      outcome,
+      reasons,
+      cause:
+        reasons.length === 0
+          ? undefined
+          : parent === undefined
+            ? step
+            : (this.explain(parent).cause ?? parent.step),
+      cost: before === undefined ? undefined : { ms: before.costMs, bytes: before.costBytes },
+    }
+  }
+
+  /** The earlier run that differs least; runs in the same place come before runs elsewhere. */
+  #nearest(report: StepReport): RememberedStep | undefined {
+    const { vertex, key } = report
+    const sameKind = (step: RememberedStep) => step.kind === vertex.op.kind && step.key !== key
+    const here = this.#memory.earlier(vertex).filter(sameKind)
+    const here0 = this.#best(report, here)
+    if (here0 !== undefined && keyword(here0.preimage) === keyword(report.map?.preimage)) return here0
+    const elsewhere = (this.#all ??= this.#memory.all()).filter(sameKind)
+    const same = elsewhere.filter(
+      (step) => step.preimage.get('instruction') === report.map?.preimage.get('instruction'),
+    )
+    return this.#best(report, same) ?? here0
+  }
+
+  #best(report: StepReport, candidates: readonly RememberedStep[]): RememberedStep | undefined {
+    let best: RememberedStep | undefined
+    let least = Infinity
+    for (const candidate of candidates) {
+      const distance = definitionChanges(candidate, report).length * 4 + inputDistance(candidate, report)
+      if (distance < least) [best, least] = [candidate, distance]
+    }
+    return best
+  }
+
+  #reasons(report: StepReport, before: RememberedStep | undefined): Reason[] {
+    if (report.outcome === 'off') return [{ kind: 'no-cache' }]
+    const follows = this.#followed(report)
+    const undecided = report.outcome === 'unknown' && follows !== undefined
+    if (undecided) return [{ kind: 'undecided', step: follows.step, name: follows.vertex.label.name }]
+    if (before === undefined)
+      return [...(follows === undefined ? [] : [earlier(follows)]), { kind: 'first-time' }]
+    const changes = definitionChanges(before, report)
+    if (report.vertex.op.kind === 'image' && changes.length > 0) return [imageChange(before, report)]
+    const out: Reason[] = [...changes]
+    report.inputs.forEach((input, i) => out.push(...this.#inputReasons(input, before.inputs[i])))
+    if (out.length === 0 && follows !== undefined) return [earlier(follows)]
+    return out.length > 0 ? out : [{ kind: 'result-gone' }]
+  }
+
+  /** The first input by definition that had to be made again, if any. */
+  #followed(report: StepReport): StepReport | undefined {
+    for (const [i, input] of report.inputs.entries()) {
+      if (report.map?.deps[i]?.content !== undefined && report.outcome !== 'unknown') continue
+      const step = this.#reportOf(input)
+      if (step !== undefined && step.outcome !== 'hit' && step.vertex.op.kind !== 'local') return step
+    }
+    return undefined
+  }
+
+  #reportOf({ vertex }: StepInput): StepReport | undefined {
+    return this.#steps.find((step) => step.vertex === vertex)
+  }
+
+  #inputReasons(input: StepInput, before: RememberedInput | undefined): Reason[] {
+    if (before === undefined) return []
+    if (input.content !== undefined && before.content !== undefined) {
+      return input.content === before.content ? [] : this.#fileReasons(input, before)
+    }
+    const step = this.#reportOf(input)
+    if (step !== undefined && step.outcome !== 'hit' && step.vertex.op.kind !== 'image') return []
+    if (input.keys.some((key) => before.keys.includes(key))) return []
+    const { name } = input.vertex.label
+    if (input.vertex.op.kind === 'image' && before.kind === 'image') {
+      return [{ kind: 'base-image', before: before.name, after: name }]
+    }
+    return input.keys.length === 0 ? [] : [{ kind: 'input', name, before: before.name }]
+  }
+
+  #fileReasons(input: StepInput, before: RememberedInput): Reason[] {
+    const { result, content } = input
+    const was = this.#memory.manifest(before.content!)
+    const is = (result && contentEntriesOf(result, content!)) ?? this.#memory.manifest(content!)
+    const files = was === undefined || is === undefined ? [] : diffManifests(was, is)
+    if (files.length === 0) return [{ kind: 'content', name: input.vertex.label.name }]
+    return files.map((file) => ({ kind: 'file', ...file }))
+  }
+}
+
+function imageChange(before: RememberedStep, { map }: StepReport): Reason {
+  const nameOf = (preimage: ReadonlyMap<string, string> | undefined) =>
+    `${preimage?.get('image') ?? ''}@${preimage?.get('manifest') ?? ''}`
+  return { kind: 'base-image', before: nameOf(before.preimage), after: nameOf(map?.preimage) }
+}
+
+function earlier(report: StepReport): Reason {
+  return { kind: 'earlier-step', step: report.step, name: report.vertex.label.name }
+}
+
+/** `COPY`, `RUN`: the word that an instruction begins with. */
+function keyword(preimage: ReadonlyMap<string, string> | undefined): string | undefined {
+  return preimage?.get('instruction')?.split(' ', 1)[0]
+}
+
+/**
+ * Parts of the definition that differ, in the operation's own order. Where the values tell more than the text that they
+ * came from, the text is left out.
+ */
+function definitionChanges(
+  before: RememberedStep,
+  { map }: StepReport,
+): Extract<Reason, { kind: 'changed' }>[] {
+  const after = map?.preimage ?? new Map<string, string>()
+  const out: Extract<Reason, { kind: 'changed' }>[] = []
+  for (const [part, value] of after) {
+    const was = before.preimage.get(part)
+    if (was !== value) out.push({ kind: 'changed', part, before: was, after: value })
+  }
+  for (const [part, value] of before.preimage) {
+    if (!after.has(part)) out.push({ kind: 'changed', part, before: value, after: undefined })
+  }
+  const names = new Set(out.map(({ part }) => part))
+  const byVariable = [...names].some((part) => part.startsWith('env.'))
+  return out.filter(({ part }) => {
+    if (part === 'args') return !names.has('instruction')
+    if (part === 'env order') return !byVariable
+    return true
+  })
+}
+
+function inputDistance(before: RememberedStep, report: StepReport): number {
+  return report.inputs.filter((input, i) => {
+    const was = before.inputs[i]
+    if (was === undefined) return true
+    if (input.content !== undefined && input.content === was.content) return false
+    return !input.keys.some((key) => was.keys.includes(key))
+  }).length
+}
+
+/** Files that a text names before it only counts them. */
+const FILES_SHOWN = 5
+
+/** Explanations as text, a line for each step and for each reason. */
+export function formatExplanations(explanations: readonly Explanation[]): string {
+  return explanations.map(formatExplanation).join('')
+}
+
+function formatExplanation({ step, name, outcome, reasons, cause, cost }: Explanation): string {
+  const word = { hit: 'HIT', miss: 'MISS', off: 'MISS', unknown: 'UNKNOWN' }[outcome]
+  const lines = [`#${step} ${word.padEnd(7)} ${name}`]
+  const files = reasons.filter((reason) => reason.kind === 'file')
+  let shown = 0
+  for (const reason of reasons) {
+    if (reason.kind === 'file' && ++shown > FILES_SHOWN) continue
+    lines.push(`     ${reasonText(reason)}`)
+  }
+  if (files.length > FILES_SHOWN) lines.push(`     and ${files.length - FILES_SHOWN} more files`)
+  const direct = reasons.find((reason) => 'step' in reason)
+  if (
+    cause !== undefined &&
+    cause !== step &&
+    (direct === undefined || !('step' in direct) || direct.step !== cause)
+  ) {
+    lines.push(`     first cause: #${cause}`)
+  }
+  if (cost !== undefined) lines.push(`     last time: ${(cost.ms / 1000).toFixed(1)}s, ${cost.bytes} bytes`)
+  return `${lines.join('\n')}\n`
+}
+
+function reasonText(reason: Reason): string {
+  switch (reason.kind) {
+    case 'first-time':
+      return 'not run before'
+    case 'result-gone':
+      return 'its layers are no longer in the store'
+    case 'no-cache':
+      return 'the cache was not asked'
+    case 'changed':
+      return `${reason.part}: ${shown(reason.before)} → ${shown(reason.after)}`
+    case 'file': {
+      const values = reason.before === undefined ? '' : `: ${reason.before} → ${reason.after}`
+      return `/${reason.path}: ${reason.change}${values}`
+    }
+    case 'content':
+      return `what it reads of ${reason.name} changed`
+    case 'base-image':
+      return `base image: ${reason.before} → ${reason.after}`
+    case 'input':
+      return `stands on ${reason.name}, before on ${reason.before}`
+    case 'earlier-step':
+      return `follows #${reason.step} ${reason.name}`
+    case 'undecided':
+      return `depends on what #${reason.step} ${reason.name} gives`
+  }
+}
+
+function shown(value: string | undefined): string {
+  return value === undefined ? '(none)' : JSON.stringify(value)
+}

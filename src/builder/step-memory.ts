@@ -1,0 +1,134 @@
+// What is remembered of steps that ran, beside their keys: definitions in readable form, what inputs were known by, what
+// they cost. The last few of each step, so that a miss can be held against what came before it.
+import { digestOf, hexOf, type Digest } from '../digest.js'
+import type { Env } from '../env.js'
+import type { Store } from '../store/index.js'
+import type { CacheStore, KeyId } from './cache.js'
+import {
+  decodeManifest,
+  encodeManifest,
+  MANIFEST_ENTRIES_MAX,
+  MANIFEST_KIND,
+  type ManifestEntry,
+} from './content-manifest.js'
+import { contentEntriesOf } from './contenthash.js'
+import type { StepInput, StoredStep } from './solve.js'
+import type { Op, Vertex } from './vertex.js'
+
+/** Runs of one step that are remembered. */
+const RUNS_MAX = 4
+
+export interface RememberedInput {
+  readonly name: string
+  readonly kind: Op['kind']
+  readonly keys: readonly KeyId[]
+  readonly content: Digest | undefined
+}
+
+export interface RememberedStep {
+  readonly key: KeyId
+  readonly name: string
+  readonly kind: Op['kind']
+  /** Milliseconds since the epoch. */
+  readonly atMs: number
+  readonly preimage: ReadonlyMap<string, string>
+  readonly inputs: readonly RememberedInput[]
+  readonly costMs: number
+  readonly costBytes: number
+}
+
+/** The JSON of a remembered step. */
+interface Saved extends Omit<RememberedStep, 'preimage' | 'key'> {
+  readonly preimage: readonly (readonly [string, string])[]
+}
+
+/** Place of a step: stage and position. A stage without a name has its number. */
+function slotOf(vertex: Vertex): string {
+  const { stage, index, name } = vertex.label
+  return index === undefined ? name : `${stage ?? ''}/${index}`
+}
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
+export class StepMemory {
+  readonly #cache: CacheStore
+  readonly #store: Store
+  readonly #env: Env
+  readonly #prefix: string
+
+  /** @param scope  names what is built: steps of different scopes are never held against each other */
+  constructor(cache: CacheStore, store: Store, env: Env, scope: string) {
+    this.#cache = cache
+    this.#store = store
+    this.#env = env
+    this.#prefix = `e${hexOf(digestOf(scope)).slice(0, 24)}/`
+  }
+
+  /** Keeps what a later explanation needs; written with the cache's next flush. */
+  async remember(step: StoredStep): Promise<void> {
+    const { vertex, map, key, costMs, costBytes } = step
+    const saved: Saved = {
+      name: vertex.label.name,
+      kind: vertex.op.kind,
+      atMs: Number(this.#env.now() / 1_000_000n),
+      preimage: [...map.preimage],
+      inputs: step.inputs.map((input) => ({
+        name: input.vertex.label.name,
+        kind: input.vertex.op.kind,
+        keys: input.keys,
+        content: input.content,
+      })),
+      costMs,
+      costBytes,
+    }
+    this.#cache.put(`p${key}`, encoder.encode(JSON.stringify(saved)))
+    const slot = this.#slotKey(vertex)
+    const keys = [key, ...this.#keysOf(slot).filter((other) => other !== key)].slice(0, RUNS_MAX)
+    this.#cache.put(slot, encoder.encode(keys.join(' ')))
+    await Promise.all(step.inputs.map((input) => this.#keepManifest(input)))
+  }
+
+  async #keepManifest({ result, content }: StepInput): Promise<void> {
+    if (result === undefined || content === undefined) return
+    if (this.#store.sidecars.get(MANIFEST_KIND, hexOf(content)) !== undefined) return
+    const entries = contentEntriesOf(result, content)
+    if (entries === undefined || entries.length > MANIFEST_ENTRIES_MAX) return
+    await this.#store.sidecars.put(MANIFEST_KIND, hexOf(content), encodeManifest(entries))
+  }
+
+  /** Entries behind a content key, if they were kept. */
+  manifest(content: Digest): ManifestEntry[] | undefined {
+    const bytes = this.#store.sidecars.get(MANIFEST_KIND, hexOf(content))
+    return bytes === undefined ? undefined : decodeManifest(bytes)
+  }
+
+  /** Earlier runs of a step in its place, newest first. */
+  earlier(vertex: Vertex): RememberedStep[] {
+    return this.#load(this.#keysOf(this.#slotKey(vertex)))
+  }
+
+  /** Earlier runs of all steps of the scope. */
+  all(): RememberedStep[] {
+    const keys = new Set([...this.#store.records.keys(this.#prefix)].flatMap((slot) => this.#keysOf(slot)))
+    return this.#load([...keys])
+  }
+
+  #load(keys: readonly KeyId[]): RememberedStep[] {
+    return keys.flatMap((key) => {
+      const bytes = this.#cache.get(`p${key}`)
+      if (bytes === undefined) return []
+      const saved = JSON.parse(decoder.decode(bytes)) as Saved
+      return [{ ...saved, key, preimage: new Map(saved.preimage) }]
+    })
+  }
+
+  #slotKey(vertex: Vertex): string {
+    return this.#prefix + hexOf(digestOf(slotOf(vertex))).slice(0, 24)
+  }
+
+  #keysOf(slot: string): KeyId[] {
+    const bytes = this.#cache.get(slot)
+    return bytes === undefined || bytes.length === 0 ? [] : decoder.decode(bytes).split(' ')
+  }
+}
