@@ -6,11 +6,11 @@
 // replaces it.
 import { LayerError } from '../errors.js'
 import { baseNameOf, joinPath, parentOf } from '../path.js'
-import type { Changeset } from './changeset.js'
+import { PutChange, type Changeset } from './changeset.js'
 import { EMPTY_CHILDREN } from './children.js'
 import { TreeNode, type Origin } from './node.js'
 import { SYMLINKS_MAX, type Tree } from './tree.js'
-import { TreeEditor } from './tree-editor.js'
+import { TreeEditor, type DirectoryHandle } from './tree-editor.js'
 
 export interface ApplyOptions {
   /** Set on every node that the changeset brings. */
@@ -35,6 +35,11 @@ class Application {
   readonly #origin: Origin | undefined
   /** What this layer puts at a path; made when a deletion meets a symlink of the lower layers. */
   #own: Map<string, TreeNode> | undefined
+  /** The directory of the last entry as the layer names it, where it really is, and the editor's hold of it. */
+  #dir: string | undefined
+  #at = ''
+  #handle: DirectoryHandle | undefined
+  #epoch = -1
 
   constructor(tree: Tree, changes: Changeset, origin: Origin | undefined) {
     this.#editor = new TreeEditor(tree)
@@ -48,7 +53,8 @@ class Application {
       else if (change.kind === 'opaque') this.#clear(change.path)
     }
     for (const change of this.#changes) {
-      if (change.kind === 'put') this.#put(change.path, change.node)
+      if (change instanceof PutChange) this.#put(change.dir, change.name, change.node)
+      else if (change.kind === 'put') this.#put(parentOf(change.path), baseNameOf(change.path), change.node)
       else if (change.kind === 'link') this.#link(change.path, change.target)
     }
     return this.#editor.finish()
@@ -79,18 +85,27 @@ class Application {
     })
   }
 
-  #put(path: string, node: TreeNode): void {
-    const entry = this.#withOrigin(node)
-    const at = path === '' ? '' : joinPath(this.#parent(path), baseNameOf(path))
-    if (entry.kind !== 'dir' || entry.children === undefined || entry.children.size === 0) {
-      this.#editor.put(at, entry)
-    } else this.#editor.put(at, entry.withChildren(EMPTY_CHILDREN))
+  #put(dir: string, name: string, node: TreeNode): void {
+    let entry = this.#withOrigin(node)
+    if (entry.children !== undefined && entry.children.size > 0) entry = entry.withChildren(EMPTY_CHILDREN)
+    if (name === '') return this.#editor.put('', entry)
+    if (dir !== this.#dir || this.#epoch !== this.#editor.epoch) this.#enter(dir, name)
+    this.#editor.putIn(this.#handle!, this.#at, name, entry)
+  }
+
+  /** Entries come in runs of one directory; its place is looked up once for each run. */
+  #enter(dir: string, name: string): void {
+    this.#at = this.#directory(dir, joinPath(dir, name))
+    this.#handle = this.#editor.directory(this.#at, joinPath(dir, name))
+    // A place found through symlinks holds only until one of them is replaced, which no epoch tells.
+    this.#dir = this.#at === dir ? dir : undefined
+    this.#epoch = this.#editor.epoch
   }
 
   #link(path: string, target: string): void {
     const parent = this.#follow(parentOf(target), (_, node) => node)
     const source = parent === undefined ? target : joinPath(parent, baseNameOf(target))
-    const at = joinPath(this.#parent(path), baseNameOf(path))
+    const at = joinPath(this.#directory(parentOf(path), path), baseNameOf(path))
     if (parent === undefined || at === source) {
       const reason = at === source ? 'it is the link itself' : 'it does not exist'
       throw new LayerError(
@@ -109,8 +124,7 @@ class Application {
   }
 
   /** The directory that an entry goes into, symlinks followed, made where it is missing. */
-  #parent(path: string): string {
-    const wanted = parentOf(path)
+  #directory(wanted: string, path: string): string {
     if (this.#editor.lookup(wanted)?.kind === 'dir') return wanted
     const found = this.#follow(wanted, (at, node) => {
       if (node !== undefined) return node

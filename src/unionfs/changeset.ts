@@ -1,5 +1,6 @@
 // A changeset: what one layer does to the tree below it. Pure. Inside lamella a deletion is a value; `.wh.` names exist
 // only in whiteout.ts and layer-codec.ts.
+import { joinPath } from '../path.js'
 import type { TreeNode } from './node.js'
 
 /**
@@ -15,6 +16,27 @@ export type Change =
   | { readonly kind: 'link'; readonly path: string; readonly target: string }
   | { readonly kind: 'delete'; readonly path: string }
   | { readonly kind: 'opaque'; readonly path: string }
+
+/**
+ * A `put` that keeps its path in two parts, as layer indexes have it: no string is joined and cut again for each entry,
+ * and the name does not hold the memory of the path. @internal
+ */
+export class PutChange {
+  readonly kind = 'put'
+  readonly dir: string
+  readonly name: string
+  readonly node: TreeNode
+
+  constructor(dir: string, name: string, node: TreeNode) {
+    this.dir = dir
+    this.name = name
+    this.node = node
+  }
+
+  get path(): string {
+    return joinPath(this.dir, this.name)
+  }
+}
 
 /** The changes of one layer in the layer's own order. The meaning does not depend on where deletions stand in it. */
 export type Changeset = readonly Change[]

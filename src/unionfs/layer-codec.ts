@@ -10,6 +10,7 @@ import {
   scanTar,
   type EncodeOptions,
   type ScanLimits,
+  type SparseMap,
   type TarEntry,
   type TarInput,
 } from '../store/index.js'
@@ -96,7 +97,7 @@ function nodeOf(
     origin,
   }
   if (entry.sparse !== undefined && isFile) {
-    init.source = sparseSource(entry.sparse, source)
+    init.source = new SparseContent(entry.sparse, source)
     init.offset = 0
   }
   if (kind === 'symlink') {
@@ -113,9 +114,18 @@ function nodeOf(
   return new TreeNode(init)
 }
 
-function sparseSource(map: NonNullable<TarEntry['sparse']>, source: ContentSource): ContentSource {
-  return {
-    read: (offset, length) => readSparse(map, (from, bytes) => source.read(from, bytes), offset, length),
+/** A file with holes, expanded while it is read. */
+export class SparseContent implements ContentSource {
+  readonly map: SparseMap
+  readonly #source: ContentSource
+
+  constructor(map: SparseMap, source: ContentSource) {
+    this.map = map
+    this.#source = source
+  }
+
+  read(offset: number, length: number): Uint8Array {
+    return readSparse(this.map, (from, bytes) => this.#source.read(from, bytes), offset, length)
   }
 }
 

@@ -1,13 +1,16 @@
 // Layers of a store as trees, and trees as layers of a store. Trees are remembered per stack of layers and store: what has
 // a digest never changes.
 import type { Descriptor } from '../descriptor.js'
-import { chainIDs, type ChainID, type DiffID } from '../digest.js'
+import { chainIDs, hexOf, type ChainID, type DiffID } from '../digest.js'
 import { LayerError } from '../errors.js'
 import { normalizePath } from '../path.js'
 import { commitLayer, openLayerBlob, scanTar, type BlobReader, type Store } from '../store/index.js'
 import { applyChangeset } from './apply.js'
 import { diffTrees } from './diff.js'
-import { encodeLayer, readLayer } from './layer-codec.js'
+import type { Changeset } from './changeset.js'
+import { contentSourceOf, encodeLayer, readLayer } from './layer-codec.js'
+import { decodeLayerIndex, encodeLayerIndex, type Xxh64 } from './layer-index.js'
+import type { TreeNode } from './node.js'
 import { EMPTY_TREE, type Tree } from './tree.js'
 
 /** A layer as images name it. */
@@ -60,12 +63,34 @@ function remember(memo: Map<ChainID, Promise<Tree>>, key: ChainID, tree: Promise
 
 async function addLayer(store: Store, below: Promise<Tree>, layer: LayerRef): Promise<Tree> {
   const [lower, archive] = await Promise.all([below, openLayerBlob(store, layer.descriptor, layer.diffID)])
-  const changeset = readLayer(archive, { origin: { diffID: layer.diffID } })
+  const changeset = await readIndexed(store, layer.diffID, archive)
   try {
     return applyChangeset(lower, changeset)
   } catch (error) {
     throw error instanceof LayerError ? located(error, archive, layer.diffID) : error
   }
+}
+
+/** Sidecar kind of layer indexes; their key is the diffID's hex digits. */
+const INDEX_KIND = 'layer-index'
+
+/** A layer's changeset by its index; a missing or damaged index is made anew. */
+async function readIndexed(store: Store, diffID: DiffID, archive: BlobReader): Promise<Changeset> {
+  const xxh64 = await loadXxh64()
+  const options = { source: contentSourceOf(archive), origin: { diffID }, xxh64 }
+  const stored = store.sidecars.get(INDEX_KIND, hexOf(diffID))
+  const known = stored === undefined ? undefined : decodeLayerIndex(stored, options)
+  if (known !== undefined) return known
+  const bytes = encodeLayerIndex(readLayer(archive), xxh64)
+  // A store that cannot be written to is no less readable; the index is made again next time.
+  await store.sidecars.put(INDEX_KIND, hexOf(diffID), bytes).catch(() => undefined)
+  return decodeLayerIndex(bytes, options)!
+}
+
+let xxh64Loading: Promise<Xxh64> | undefined
+
+function loadXxh64(): Promise<Xxh64> {
+  return (xxh64Loading ??= import('xxhash-wasm').then(async ({ default: xxhash }) => (await xxhash()).h64Raw))
 }
 
 /** Adds where in the archive the entry at fault is; only an error pays for the second scan. */
@@ -86,5 +111,24 @@ function located(error: LayerError, archive: BlobReader, diffID: DiffID): LayerE
  * @throws LayerError as `encodeLayer`
  */
 export async function commitDiff(store: Store, lower: Tree, upper: Tree): Promise<LayerRef> {
-  return commitLayer(store, encodeLayer(diffTrees(lower, upper)))
+  const changeset = diffTrees(lower, upper)
+  const dataOffsets: number[] = []
+  const tar = encodeLayer(changeset, {
+    onEntry: (_index, _offset, dataOffset) => void dataOffsets.push(dataOffset),
+  })
+  const layer = await commitLayer(store, tar)
+  const placed = changeset.map((change, i) =>
+    change.kind === 'put' ? { ...change, node: placedAt(change.node, dataOffsets[i]!) } : change,
+  )
+  const index = encodeLayerIndex(placed, await loadXxh64())
+  await store.sidecars.put(INDEX_KIND, hexOf(layer.diffID), index)
+  return layer
+}
+
+/** The node as it lies in the layer: no holes, content at an offset of the tar. */
+function placedAt(node: TreeNode, dataOffset: number): TreeNode {
+  if (node.kind !== 'file') return node
+  const placed = node.with({ source: undefined, offset: node.size > 0 ? dataOffset : 0 })
+  placed.contentSha256 = node.contentSha256
+  return placed
 }

@@ -1,7 +1,7 @@
 // Many edits of a tree at the cost of the edits: a mutable draft over an immutable tree. No filesystem semantics (no
 // permissions, times or errno): those are the view's. Hard-link groups are kept right under every edit.
 import { LayerError } from '../errors.js'
-import { baseNameOf, normalizePath, parentOf } from '../path.js'
+import { baseNameOf, joinPath, normalizePath, parentOf } from '../path.js'
 import { EMPTY_CHILDREN, childrenFrom, mayHoldLinks, type Children } from './children.js'
 import { nextIno, type TreeNode } from './node.js'
 import { comparePaths, isWithin } from './path-order.js'
@@ -29,6 +29,9 @@ class Draft {
 
 type Slot = TreeNode | Draft | undefined
 
+/** A directory of one editor. @internal */
+export type DirectoryHandle = Draft
+
 /** A hard-link group that this edit has touched. `node` is current; names elsewhere get it in `finish`. */
 interface Group {
   node: TreeNode
@@ -47,6 +50,7 @@ export class TreeEditor {
   readonly #groups = new Map<number, Group>()
   #mayHaveLinks: boolean
   #finished = false
+  #epoch = 0
   /** The directory of the last edit: layers and walks put siblings in a row. */
   #lastPath: string | undefined
   #lastDraft: Draft | undefined
@@ -91,27 +95,53 @@ export class TreeEditor {
    */
   put(path: string, node: TreeNode): void {
     const at = clean(path)
-    if (at === '') return this.#putRoot(node)
-    const parent = this.#parentDraft(at)
-    const name = baseNameOf(at)
-    const existing = parent.get(name)
-    if (node.kind === 'dir') {
-      const below = existing instanceof Draft ? existing : directoryOf(existing)
-      if (below instanceof Draft) below.node = node
-      else if (below !== undefined) parent.changes.set(name, new Draft(node, below.children))
-      else this.#putSubtree(at, parent, existing, node)
-      return
+    if (at === '') this.#putRoot(node)
+    else this.putIn(this.directory(parentOf(at), at), parentOf(at), baseNameOf(at), node)
+  }
+
+  /**
+   * A directory to put many entries into with `putIn`. Good until `epoch` changes.
+   * @throws LayerError LAYER_ENTRY_INVALID when `path` is no directory; `forEntry` is whom the message names
+   * @internal
+   */
+  directory(path: string, forEntry: string): DirectoryHandle {
+    return this.#draftAt(path, forEntry)
+  }
+
+  /** As `put`, the parent being known already. @internal */
+  putIn(directory: DirectoryHandle, dirPath: string, name: string, node: TreeNode): void {
+    const existing = directory.get(name)
+    if (node.kind === 'dir') this.#putDirectory(directory, dirPath, name, existing, node)
+    else {
+      if (existing !== undefined && this.#replaceInode(joinPath(dirPath, name), existing, node)) return
+      directory.changes.set(name, single(node))
     }
-    if (existing !== undefined && !(existing instanceof Draft)) {
+  }
+
+  /** Changes whenever a directory goes or moves. @internal */
+  get epoch(): number {
+    return this.#epoch
+  }
+
+  #putDirectory(parent: Draft, dirPath: string, name: string, existing: Slot, node: TreeNode): void {
+    const below = existing instanceof Draft ? existing : directoryOf(existing)
+    if (below instanceof Draft) below.node = node
+    else if (below !== undefined) parent.changes.set(name, new Draft(node, below.children))
+    else this.#putSubtree(joinPath(dirPath, name), parent, existing, node)
+  }
+
+  /** Clears the way for a node that is no directory. @returns whether all names of the old inode have it now */
+  #replaceInode(at: string, existing: Draft | TreeNode, node: TreeNode): boolean {
+    if (!(existing instanceof Draft)) {
       const group = this.#groupAt(at, existing)
       if (group !== undefined && existing.ino === node.ino) {
         group.node = node
         group.stale = true
-        return
+        return true
       }
     }
     this.#detach(at, existing)
-    parent.changes.set(name, single(node))
+    return false
   }
 
   /** Puts a whole subtree at a path: what is there goes, with all below it. @throws as `put` */
@@ -236,10 +266,13 @@ export class TreeEditor {
     return slot
   }
 
-  /** The draft of a path's parent, made with all drafts above it. */
   #parentDraft(path: string): Draft {
+    return this.#draftAt(parentOf(path), path)
+  }
+
+  /** The draft of a directory, made with all drafts above it. */
+  #draftAt(wanted: string, path: string): Draft {
     this.#assertOpen()
-    const wanted = parentOf(path)
     if (this.#lastDraft !== undefined && this.#lastPath === wanted) return this.#lastDraft
     let draft = this.#root
     let start = 0
@@ -277,6 +310,7 @@ export class TreeEditor {
   }
 
   #forgetLast(): void {
+    this.#epoch++
     this.#lastPath = undefined
     this.#lastDraft = undefined
   }

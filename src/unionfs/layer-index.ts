@@ -1,0 +1,390 @@
+// A layer's changeset as one block of bytes beside its blob, so that opening a layer neither scans nor reads its tar:
+// columns of numbers that are used in place, and one text of all names. docs/format.md § Layer index has every byte. Pure.
+//
+// It is derived data. What does not have the right magic, version, length and checksum counts as absent.
+import { decodePath, encodePath, baseNameOf, parentOf } from '../path.js'
+import { PutChange, type Change, type Changeset } from './changeset.js'
+import { SparseContent } from './layer-codec.js'
+import { TreeNode, type ContentSource, type NodeKind, type Origin, type Xattrs } from './node.js'
+
+/** xxh64 with seed 0 (xxhash-wasm's `h64Raw`). */
+export type Xxh64 = (bytes: Uint8Array) => bigint
+
+/** "LAMIDX" and two bytes that text transfers would damage. */
+const MAGIC = Uint8Array.of(0x4c, 0x41, 0x4d, 0x49, 0x44, 0x58, 0x0d, 0x0a)
+const VERSION = 1
+const HEADER = 64
+/** Where the checksummed part begins: everything behind the checksum. */
+const CHECKED_FROM = 24
+
+/** Change kinds by number; a `put`'s node kinds first. */
+const KINDS: readonly (NodeKind | 'link' | 'delete' | 'opaque')[] = [
+  'file',
+  'dir',
+  'symlink',
+  'chardev',
+  'blockdev',
+  'fifo',
+  'link',
+  'delete',
+  'opaque',
+]
+const KIND_CODE = new Map(KINDS.map((kind, code) => [kind, code]))
+const LINK = 6
+const OPAQUE = 8
+/** Kinds that have a target among the strings: symlinks, devices (`major:minor`), links. */
+const HAS_TARGET = [false, false, true, true, true, false, true, false, false]
+
+/** 32-bit numbers of one metadata record: kind, mode, uid, gid, xattrs (1 + position in the extra part, or 0). */
+const META_WORDS = 5
+
+interface Sections {
+  /** Numbers of changes, directories, metadata records, files with digest, sparse files. */
+  readonly counts: {
+    readonly n: number
+    readonly dirs: number
+    readonly metas: number
+    readonly shas: number
+    readonly holes: number
+  }
+  /** Bytes of the text and of the extra part. */
+  readonly textBytes: number
+  readonly extraBytes: number
+}
+
+/** Offsets of the columns; the 8-byte ones first, so that all are aligned. */
+function layout({ counts: { n, dirs, metas, shas, holes }, textBytes, extraBytes }: Sections) {
+  let at = HEADER
+  const take = (bytes: number) => {
+    const start = at
+    at += bytes
+    return start
+  }
+  const columns = {
+    size: take(n * 8),
+    offset: take(n * 8),
+    mtimeSec: take(n * 8),
+    mtimeNsec: take(n * 4),
+    dir: take(n * 4),
+    meta: take(n * 4),
+    dirParent: take(dirs * 4),
+    metas: take(metas * META_WORDS * 4),
+    shaOf: take(shas * 4),
+    holeOf: take(holes * 8),
+    sha: take(shas * 32),
+    text: take(textBytes),
+    extra: take(extraBytes),
+  }
+  return { ...columns, end: at }
+}
+
+/** @param xxh64  checksum of the index, not an identity */
+export function encodeLayerIndex(changeset: Changeset, xxh64: Xxh64): Uint8Array {
+  return new IndexWriter(changeset).finish(xxh64)
+}
+
+class IndexWriter {
+  readonly #changes: Changeset
+  readonly #dirs = new Map<string, number>([['', 0]])
+  readonly #dirParents: number[] = [0]
+  readonly #dirNames: string[] = ['']
+  readonly #metas = new Map<string, number>()
+  readonly #metaWords: number[] = []
+  readonly #xattrs = new Map<string, number>()
+  readonly #extra: number[] = []
+  readonly #shas: { index: number; hex: string }[] = []
+  readonly #holes: { index: number; at: number }[] = []
+
+  constructor(changes: Changeset) {
+    this.#changes = changes
+  }
+
+  finish(xxh64: Xxh64): Uint8Array {
+    const rows = this.#changes.map((change, index) => this.#row(change, index))
+    const targets = rows.flatMap((row) => (HAS_TARGET[row.kind] ? [row.target] : []))
+    // No name holds a NUL; without it between them, bytes that are not UTF-8 could join those of the next name.
+    const text = encodePath([...this.#dirNames, ...rows.map((row) => row.name), ...targets].join('\0'))
+    const counts = {
+      n: rows.length,
+      dirs: this.#dirNames.length,
+      metas: this.#metaWords.length / META_WORDS,
+      shas: this.#shas.length,
+      holes: this.#holes.length,
+    }
+    const at = layout({ counts, textBytes: text.length, extraBytes: this.#extra.length })
+    const out = new Uint8Array(at.end)
+    const view = new DataView(out.buffer)
+    rows.forEach((row, i) => {
+      view.setFloat64(at.size + i * 8, row.node?.size ?? 0, true)
+      view.setFloat64(at.offset + i * 8, row.node?.offset ?? 0, true)
+      view.setFloat64(at.mtimeSec + i * 8, row.node?.mtimeSec ?? 0, true)
+      view.setUint32(at.mtimeNsec + i * 4, row.node?.mtimeNsec ?? 0, true)
+      view.setUint32(at.dir + i * 4, row.dir, true)
+      view.setUint32(at.meta + i * 4, row.meta, true)
+    })
+    this.#dirParents.forEach((parent, i) => view.setUint32(at.dirParent + i * 4, parent, true))
+    this.#metaWords.forEach((word, i) => view.setUint32(at.metas + i * 4, word, true))
+    this.#shas.forEach(({ index, hex }, i) => {
+      view.setUint32(at.shaOf + i * 4, index, true)
+      for (let k = 0; k < 32; k++) out[at.sha + i * 32 + k] = Number.parseInt(hex.slice(k * 2, k * 2 + 2), 16)
+    })
+    this.#holes.forEach(({ index, at: where }, i) => {
+      view.setUint32(at.holeOf + i * 8, index, true)
+      view.setUint32(at.holeOf + i * 8 + 4, where, true)
+    })
+    out.set(text, at.text)
+    out.set(this.#extra, at.extra)
+    out.set(MAGIC)
+    view.setUint32(8, VERSION, true)
+    const numbers = [
+      counts.n,
+      counts.dirs,
+      counts.metas,
+      counts.shas,
+      counts.holes,
+      text.length,
+      this.#extra.length,
+    ]
+    numbers.forEach((number, i) => view.setUint32(CHECKED_FROM + i * 4, number, true))
+    view.setBigUint64(16, xxh64(out.subarray(CHECKED_FROM)), true)
+    return out
+  }
+
+  #row(change: Change, index: number) {
+    const node = change.kind === 'put' ? change.node : undefined
+    const kind = node?.kind ?? (change.kind as 'link' | 'delete' | 'opaque')
+    if (node?.contentSha256 !== undefined && node.size > 0)
+      this.#shas.push({ index, hex: node.contentSha256 })
+    if (node?.source instanceof SparseContent) this.#addHoles(index, node.source)
+    const target = change.kind === 'link' ? change.target : (node?.target ?? '')
+    const whole = change.kind === 'opaque' || change.path === ''
+    return {
+      node,
+      dir: this.#dir(whole ? change.path : parentOf(change.path)),
+      name: whole ? '' : baseNameOf(change.path),
+      target,
+      kind: KIND_CODE.get(kind)!,
+      meta: this.#meta(kind, node),
+    }
+  }
+
+  #dir(path: string): number {
+    const known = this.#dirs.get(path)
+    if (known !== undefined) return known
+    const parent = this.#dir(parentOf(path))
+    const index = this.#dirNames.length
+    this.#dirs.set(path, index)
+    this.#dirParents.push(parent)
+    this.#dirNames.push(baseNameOf(path))
+    return index
+  }
+
+  #meta(kind: (typeof KINDS)[number], node: TreeNode | undefined): number {
+    const xattrs = node?.xattrs === undefined ? 0 : this.#addXattrs(node.xattrs)
+    const words = [KIND_CODE.get(kind)!, node?.mode ?? 0, node?.uid ?? 0, node?.gid ?? 0, xattrs]
+    const key = words.join()
+    let index = this.#metas.get(key)
+    if (index === undefined) {
+      index = this.#metas.size
+      this.#metas.set(key, index)
+      this.#metaWords.push(...words)
+    }
+    return index
+  }
+
+  #addXattrs(xattrs: Xattrs): number {
+    const key = [...xattrs].map(([name, value]) => `${name}=${value.join()}`).join('\0')
+    let at = this.#xattrs.get(key)
+    if (at === undefined) {
+      at = this.#extra.length + 1
+      this.#xattrs.set(key, at)
+      this.#addNumber(xattrs.size)
+      for (const [name, value] of xattrs) {
+        const bytes = encodePath(name)
+        this.#addNumber(bytes.length)
+        this.#addNumber(value.length)
+        for (const byte of bytes) this.#extra.push(byte)
+        for (const byte of value) this.#extra.push(byte)
+      }
+    }
+    return at
+  }
+
+  #addHoles(index: number, { map }: SparseContent): void {
+    this.#holes.push({ index, at: this.#extra.length })
+    this.#addNumber(map.dataOffset)
+    this.#addNumber(map.runs.length)
+    for (const run of map.runs) {
+      this.#addNumber(run.offset)
+      this.#addNumber(run.length)
+    }
+  }
+
+  /** Numbers of the extra part are float64. */
+  #addNumber(value: number): void {
+    this.#extra.push(...new Uint8Array(Float64Array.of(value).buffer))
+  }
+}
+
+export interface DecodeOptions {
+  /** Where the contents are: the layer's uncompressed tar. */
+  readonly source: ContentSource
+  readonly origin?: Origin | undefined
+  readonly xxh64: Xxh64
+}
+
+/** The changeset of an index; `undefined` when the bytes are not a whole index of this version. */
+export function decodeLayerIndex(bytes: Uint8Array, options: DecodeOptions): Changeset | undefined {
+  const sections = sectionsOf(bytes)
+  if (sections === undefined) return undefined
+  const at = layout(sections)
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  if (at.end !== bytes.length) return undefined
+  if (options.xxh64(bytes.subarray(CHECKED_FROM)) !== view.getBigUint64(16, true)) return undefined
+  return new IndexReader(bytes, sections, options).changes()
+}
+
+function sectionsOf(bytes: Uint8Array): Sections | undefined {
+  if (bytes.length < HEADER || MAGIC.some((byte, i) => bytes[i] !== byte)) return undefined
+  const view = new DataView(bytes.buffer, bytes.byteOffset, HEADER)
+  if (view.getUint32(8, true) !== VERSION) return undefined
+  const number = (i: number) => view.getUint32(CHECKED_FROM + i * 4, true)
+  return {
+    counts: { n: number(0), dirs: number(1), metas: number(2), shas: number(3), holes: number(4) },
+    textBytes: number(5),
+    extraBytes: number(6),
+  }
+}
+
+interface MetaRecord {
+  readonly kind: number
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+  readonly xattrs: Xattrs | undefined
+}
+
+class IndexReader {
+  readonly #view: DataView
+  readonly #bytes: Uint8Array
+  readonly #at: ReturnType<typeof layout>
+  readonly #counts: Sections['counts']
+  readonly #options: DecodeOptions
+  /** Names of directories, names of changes, targets; each a slice that shares the text's memory. */
+  readonly #strings: readonly string[]
+
+  constructor(bytes: Uint8Array, sections: Sections, options: DecodeOptions) {
+    this.#bytes = bytes
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    this.#at = layout(sections)
+    this.#counts = sections.counts
+    this.#options = options
+    this.#strings = decodePath(bytes.subarray(this.#at.text, this.#at.text + sections.textBytes)).split('\0')
+  }
+
+  changes(): Changeset {
+    const view = this.#view
+    const at = this.#at
+    const { source, origin } = this.#options
+    const dirs = this.#dirs()
+    const metas = this.#metas()
+    const strings = this.#strings
+    const names = this.#counts.dirs
+    let nextTarget = names + this.#counts.n
+    const out: Change[] = []
+    for (let i = 0; i < this.#counts.n; i++) {
+      const dir = dirs[view.getUint32(at.dir + i * 4, true)]!
+      const meta = metas[view.getUint32(at.meta + i * 4, true)]!
+      const name = strings[names + i]!
+      const target = HAS_TARGET[meta.kind] ? strings[nextTarget++]! : ''
+      if (meta.kind >= LINK) {
+        out.push(whole(meta.kind, dir, name, target))
+        continue
+      }
+      const size = view.getFloat64(at.size + i * 8, true)
+      const hasContent = meta.kind === 0 && size > 0
+      const node = new TreeNode({
+        kind: KINDS[meta.kind] as NodeKind,
+        mode: meta.mode,
+        uid: meta.uid,
+        gid: meta.gid,
+        mtimeSec: view.getFloat64(at.mtimeSec + i * 8, true),
+        mtimeNsec: view.getUint32(at.mtimeNsec + i * 4, true),
+        xattrs: meta.xattrs,
+        size,
+        source: hasContent ? source : undefined,
+        offset: hasContent ? view.getFloat64(at.offset + i * 8, true) : 0,
+        target,
+        origin,
+      })
+      out.push(new PutChange(dir, name, node))
+    }
+    this.#addDigests(out)
+    return this.#withHoles(out)
+  }
+
+  #dirs(): string[] {
+    const out: string[] = ['']
+    for (let i = 1; i < this.#counts.dirs; i++) {
+      const parent = out[this.#view.getUint32(this.#at.dirParent + i * 4, true)]!
+      const name = this.#strings[i]!
+      out.push(parent === '' ? name : `${parent}/${name}`)
+    }
+    return out
+  }
+
+  #metas(): MetaRecord[] {
+    return Array.from({ length: this.#counts.metas }, (_, i) => {
+      const word = (k: number) => this.#view.getUint32(this.#at.metas + (i * META_WORDS + k) * 4, true)
+      const xattrs = word(4) === 0 ? undefined : this.#xattrs(word(4) - 1)
+      return { kind: word(0), mode: word(1), uid: word(2), gid: word(3), xattrs }
+    })
+  }
+
+  #xattrs(start: number): Xattrs {
+    const out = new Map<string, Uint8Array>()
+    let at = this.#at.extra + start
+    const number = () => this.#view.getFloat64((at += 8) - 8, true)
+    for (let left = number(); left > 0; left--) {
+      const [nameLength, valueLength] = [number(), number()]
+      const name = decodePath(this.#bytes.subarray(at, at + nameLength))
+      out.set(name, this.#bytes.slice(at + nameLength, at + nameLength + valueLength))
+      at += nameLength + valueLength
+    }
+    return out
+  }
+
+  #addDigests(out: Change[]): void {
+    for (let i = 0; i < this.#counts.shas; i++) {
+      const change = out[this.#view.getUint32(this.#at.shaOf + i * 4, true)]!
+      let hex = ''
+      for (let k = 0; k < 32; k++) hex += HEX[this.#bytes[this.#at.sha + i * 32 + k]!]
+      if (change.kind === 'put') change.node.contentSha256 = hex
+    }
+  }
+
+  #withHoles(out: Change[]): Change[] {
+    for (let i = 0; i < this.#counts.holes; i++) {
+      const index = this.#view.getUint32(this.#at.holeOf + i * 8, true)
+      let at = this.#at.extra + this.#view.getUint32(this.#at.holeOf + i * 8 + 4, true)
+      const number = () => this.#view.getFloat64((at += 8) - 8, true)
+      const change = out[index] as PutChange
+      const dataOffset = number()
+      const runs = Array.from({ length: number() }, () => ({ offset: number(), length: number() }))
+      const map = { dataOffset, runs, realSize: change.node.size }
+      const source = new SparseContent(map, this.#options.source)
+      const node = change.node.with({ source, offset: 0 })
+      node.contentSha256 = change.node.contentSha256
+      out[index] = new PutChange(change.dir, change.name, node)
+    }
+    return out
+  }
+}
+
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
+
+function whole(kind: number, dir: string, name: string, target: string): Change {
+  const path = name === '' ? dir : dir === '' ? name : `${dir}/${name}`
+  if (kind === LINK) return { kind: 'link', path, target }
+  return { kind: kind === OPAQUE ? 'opaque' : 'delete', path }
+}
