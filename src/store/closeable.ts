@@ -1,7 +1,7 @@
 // Makes a Store of its parts: after `close` every method of every part fails with STORE_CLOSED. Pure.
 import { StoreError } from '../errors.js'
 import type { BlobStore } from './blobs.js'
-import type { LeaseStore, RecordStore, RefStore, SidecarStore, Store } from './store.js'
+import type { DerivedProblem, LeaseStore, RecordStore, RefStore, SidecarStore, Store } from './store.js'
 
 export interface StoreParts {
   readonly blobs: BlobStore
@@ -11,6 +11,9 @@ export interface StoreParts {
   readonly sidecars: SidecarStore
   readonly path: string | undefined
   exclusive<T>(fn: () => Promise<T>): Promise<T>
+  tidy(): Promise<number>
+  audit(): Promise<DerivedProblem[]>
+  space(): Promise<{ readonly total: number; readonly free: number } | undefined>
   /** Releases what the parts hold; called once. */
   release(): Promise<void>
 }
@@ -33,6 +36,18 @@ export function closeable(parts: StoreParts): Store {
     async exclusive(fn) {
       check()
       return parts.exclusive(fn)
+    },
+    async tidy() {
+      check()
+      return parts.tidy()
+    },
+    async space() {
+      check()
+      return parts.space()
+    },
+    async audit() {
+      check()
+      return parts.audit()
     },
     close,
     [Symbol.asyncDispose]: close,
@@ -95,6 +110,14 @@ function checkedRefs(refs: RefStore, check: Check): RefStore {
     async history(name) {
       check()
       return refs.history(name)
+    },
+    async names() {
+      check()
+      return refs.names()
+    },
+    async untagged() {
+      check()
+      return refs.untagged()
     },
   }
 }

@@ -13,6 +13,7 @@ import {
   parseIndex,
   refsOf,
   targetOf,
+  untaggedOf,
   withRef,
   type IndexDocument,
 } from './refs.js'
@@ -71,6 +72,21 @@ export class DiskRefStore implements RefStore {
       changes.push({ timeNs: msToNs(mtimeMs), before: last, after: current })
     }
     return changes.reverse()
+  }
+
+  async names(): Promise<string[]> {
+    const { fs, paths } = this.disk
+    const names = new Set(refsOf(this.index()).map(({ name }) => name))
+    for (const file of fs.readDir(paths.reflog) ?? []) {
+      const bytes = fs.readFile(`${paths.reflog}/${file}`)
+      const line = bytes && parseLine(new TextDecoder().decode(bytes).split('\n')[0] ?? '')
+      if (line !== undefined) names.add(line.name)
+    }
+    return [...names].sort()
+  }
+
+  async untagged(): Promise<Descriptor[]> {
+    return untaggedOf(this.index())
   }
 
   /** The index as it is now; parsed again only when the file is another one. @throws StoreError STORE_UNREADABLE */

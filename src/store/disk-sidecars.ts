@@ -41,6 +41,10 @@ export class DiskSidecarStore implements SidecarStore {
 
   async list(kind: string): Promise<string[]> {
     checkSidecarName(kind)
+    return this.keys(kind)
+  }
+
+  keys(kind: string): string[] {
     return (this.disk.fs.readDir(`${this.disk.paths.sidecars}/${kind}`) ?? []).sort()
   }
 

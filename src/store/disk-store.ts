@@ -6,13 +6,15 @@ import { closeable } from './closeable.js'
 import { DiskBlobStore } from './disk.js'
 import type { DiskFs } from './disk-fs.js'
 import { type Disk, type Durability, layoutPaths, makeOwnFolder, openLayout } from './disk-layout.js'
+import { auditDisk } from './disk-audit.js'
 import { DiskLeaseStore } from './disk-leases.js'
 import { DiskRefStore } from './disk-refs.js'
 import { DiskSidecarStore } from './disk-sidecars.js'
 import { LmdbRecordStore } from './lmdb-records.js'
 import { createLock, type Lock } from './lock.js'
 import { nodeFs } from './node-fs.js'
-import { currentOwner, isOwnerAlive } from './owner.js'
+import { currentOwner, isOwnerAlive, isRunning } from './owner.js'
+import { tidyIngests, tidyTemp } from './disk-tidy.js'
 import type { Store } from './store.js'
 
 export interface DiskStoreOptions {
@@ -30,20 +32,28 @@ export async function openDiskStoreNow(path: string, options: DiskStoreOptions =
   const env = options.env ?? systemEnv
   const disk = openDisk(path, options)
   await openLayout(disk, options.create ?? true)
-  const nowMs = () => Number(env.now() / 1_000_000n)
+  // What is compared with file times that other processes set goes by the real clock, whatever the Env's says.
+  const nowMs = () => Date.now()
   const lockIn = (folder: string) => createLockIn(disk, folder, nowMs)
   const lock = lockIn(disk.paths.locks)
   const gate = sweepGate(disk, lock)
   const blobs = new DiskBlobStore(disk, { now: nowMs, gate, lockIn })
   const records = new LmdbRecordStore(disk, crc32)
+  const leases = new DiskLeaseStore(disk, env, gate)
+  const refs = new DiskRefStore(disk, blobs, env, lock.run)
+  const sidecars = new DiskSidecarStore(disk, crc32)
   return closeable({
     blobs,
-    refs: new DiskRefStore(disk, blobs, env, lock.run),
-    leases: new DiskLeaseStore(disk, env, gate),
+    refs,
+    leases,
     records,
-    sidecars: new DiskSidecarStore(disk, crc32),
+    sidecars,
     path,
     exclusive: (fn) => lock.run(() => sweeping(disk, fn)),
+    tidy: async () =>
+      leases.sweep() + tidyTemp(disk, isRunning, nowMs()) + tidyIngests(disk, lockIn, nowMs()),
+    space: async () => disk.fs.space(path),
+    audit: async () => auditDisk(disk, { refs, sidecars, records }),
     async release() {
       blobs.close()
       await records.close()

@@ -1,7 +1,8 @@
 // Front door of the store room.
 export { bytesReader, openBlob, readBlob } from './blobs.js'
-export type { BlobBytes, BlobInfo, BlobReader, BlobStore, ByteRange, Expectation } from './blobs.js'
+export type { BlobBytes, BlobInfo, BlobReader, BlobStore, ByteRange, Expectation, Ingest } from './blobs.js'
 export type {
+  DerivedProblem,
   Lease,
   LeaseStore,
   RecordBatch,
@@ -26,3 +27,19 @@ export { compressStream, decompressStream, sniffCompression } from './compressio
 export type { Compression } from './compress.js'
 export { encodeTar, readSparse, scanTar } from './tar/index.js'
 export type { EncodeOptions, ScanLimits, SparseMap, TarEntry, TarEntryKind, TarInput } from './tar/index.js'
+export { applyGc, planGc } from './gc.js'
+export type { GcItem, GcOptions, GcPlan, GcResult } from './gc.js'
+export { applyPrune, defaultPrunePolicies, planPrune } from './prune.js'
+export type {
+  CacheRecordInfo,
+  CacheRecordType,
+  DiskSpace,
+  PruneItem,
+  PruneOptions,
+  PrunePlan,
+  PrunePolicy,
+} from './prune.js'
+export { diskUsage } from './usage.js'
+export type { DiskUsage, DiskUsageOptions, ImageUsage, UsageCount } from './usage.js'
+export { checkStore, repairStore } from './check.js'
+export type { CheckOptions, Problem, RepairOptions, RepairResult, Severity } from './check.js'

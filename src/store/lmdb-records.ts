@@ -52,6 +52,16 @@ export class LmdbRecordStore implements RecordStore {
     }
   }
 
+  /** Keys whose values are not what was written. */
+  *damaged(): Generator<string> {
+    const database = this.#opened(false)
+    if (database === undefined) return
+    for (const { key, value } of database.getRange()) {
+      const text = decoder.decode(key)
+      if (unseal(text, value, this.checksum) === undefined) yield text
+    }
+  }
+
   async close(): Promise<void> {
     const database = this.#database
     this.#database = undefined
@@ -62,8 +72,24 @@ export class LmdbRecordStore implements RecordStore {
     return (this.#database ??= this.#open(create))
   }
 
+  /** Removes a database that would kill whoever opens it. It is derived: builds make it again. */
+  #dropTorn(): void {
+    const { fs, paths } = this.disk
+    const data = `${paths.records}/data.mdb`
+    const stat = fs.stat(data)
+    if (stat === undefined) return
+    const head = new Uint8Array(2 * 65536)
+    const fd = fs.open(data, 'read')
+    const count = fs.read(fd, head, 0)
+    fs.close(fd)
+    if (!isTorn(head.subarray(0, count), stat.size)) return
+    fs.remove(data)
+    fs.remove(`${paths.records}/lock.mdb`)
+  }
+
   #open(create: boolean): Database | undefined {
     const { fs, paths, durability } = this.disk
+    this.#dropTorn()
     if (fs.stat(`${paths.records}/data.mdb`) === undefined) {
       if (!create) return undefined
       makeOwnFolder(this.disk)
@@ -77,6 +103,30 @@ export class LmdbRecordStore implements RecordStore {
     })
   }
 }
+
+/**
+ * Whether a data file is shorter than its newest meta page says, or has no meta page: a crash of the machine can leave
+ * that behind where nothing was synced. lmdb maps the file, so that touching what is not there kills the process. The
+ * metas are pages 0 and 1; offsets as in lmdb.h's MDB_page and MDB_meta, 64-bit.
+ */
+export function isTorn(head: Uint8Array, fileBytes: number): boolean {
+  const view = new DataView(head.buffer, head.byteOffset, head.byteLength)
+  let newest = -1n
+  let neededBytes = 0
+  for (let page = 0, pageBytes = 4096; page < 2; page++) {
+    const at = page * pageBytes
+    if (at + META_END > head.byteLength || view.getUint32(at + 24, true) !== META_MAGIC) continue
+    pageBytes = view.getUint32(at + 48, true)
+    const transaction = view.getBigUint64(at + 152, true)
+    if (transaction < newest) continue
+    newest = transaction
+    neededBytes = (Number(view.getBigUint64(at + 144, true)) + 1) * pageBytes
+  }
+  return newest === -1n || fileBytes < neededBytes
+}
+
+const META_MAGIC = 0xbeefc0de
+const META_END = 160
 
 /**
  * lmdb's loader finds out the C library by loading detect-libc, which took a third of the 20 ms of a first lookup (a fully

@@ -35,14 +35,18 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): Store {
   // Whoever finds the mutex taken waits for its turn and takes nothing.
   const gate = async () => (mutex.busy() ? mutex.run(() => Promise.resolve()) : undefined)
   const blobs = options.blobs ?? new MemoryBlobStore({ now: nowMs, gate })
+  const leases = new MemoryLeases(env, gate)
   return closeable({
     blobs,
     refs: new MemoryRefs(blobs, env, mutex.run),
-    leases: new MemoryLeases(env, gate),
+    leases,
     records: new MemoryRecords(),
     sidecars: new MemorySidecars(),
     path: undefined,
     exclusive: mutex.run,
+    tidy: async () => leases.sweep(),
+    audit: async () => [],
+    space: async () => undefined,
     release: () => Promise.resolve(),
   })
 }
@@ -85,6 +89,14 @@ class MemoryRefs implements RefStore {
   async history(name: string): Promise<RefChange[]> {
     return [...(this.#changes.get(name) ?? [])]
   }
+
+  async names(): Promise<string[]> {
+    return [...this.#changes.keys()].sort()
+  }
+
+  async untagged(): Promise<Descriptor[]> {
+    return []
+  }
 }
 
 class MemoryLeases implements LeaseStore {
@@ -121,12 +133,15 @@ class MemoryLeases implements LeaseStore {
 
   async list(): Promise<Lease[]> {
     const now = this.env.now()
-    const out: Lease[] = []
-    for (const [id, { lease }] of this.#leases) {
-      if (lease.expiresNs > now) out.push(lease)
-      else this.#leases.delete(id)
-    }
-    return out
+    return [...this.#leases.values()].flatMap(({ lease }) => (lease.expiresNs > now ? [lease] : []))
+  }
+
+  /** Forgets leases that have expired. @returns how many */
+  sweep(): number {
+    const now = this.env.now()
+    const expired = [...this.#leases].filter(([, { lease }]) => lease.expiresNs <= now)
+    for (const [id] of expired) this.#leases.delete(id)
+    return expired.length
   }
 }
 

@@ -40,7 +40,8 @@ export function isOwnerAlive(owner: Owner): boolean | undefined {
   return owner.started === '' || startOf(owner.pid) === owner.started
 }
 
-function isRunning(pid: number): boolean {
+/** Whether a process with this id runs here. */
+export function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0)
     return true

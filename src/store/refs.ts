@@ -113,6 +113,11 @@ export function refsOf(index: IndexDocument): Ref[] {
   return [...byName].map(([name, target]) => ({ name, target })).sort(byNameOrder)
 }
 
+/** Targets without a name. */
+export function untaggedOf(index: IndexDocument): Descriptor[] {
+  return index.manifests.filter((entry) => refNameOf(entry) === undefined)
+}
+
 function byNameOrder(a: Ref, b: Ref): number {
   return a.name < b.name ? -1 : a.name > b.name ? 1 : 0
 }

@@ -19,9 +19,41 @@ export interface Store extends AsyncDisposable {
    * lease that is being added to, waits until `fn` has ended. Not reentrant: `fn` must not set refs.
    */
   exclusive<T>(fn: () => Promise<T>): Promise<T>
+  /**
+   * Removes what processes that died have left: temporary files, expired leases, ingests without a sign of life for a
+   * day. @returns how many files
+   */
+  tidy(): Promise<number>
+  /** Bytes of the disk that the store lies on; `undefined` in memory. For `planPrune`. */
+  space(): Promise<{ readonly total: number; readonly free: number } | undefined>
+  /** What is wrong with what lies beside the blobs. For `checkStore`. */
+  audit(): Promise<DerivedProblem[]>
   /** Releases files and locks. Idempotent; afterwards every method fails with STORE_CLOSED. */
   close(): Promise<void>
 }
+
+/** A finding about the index or about derived data. @see check.ts for the others */
+export type DerivedProblem =
+  | { readonly code: 'INDEX_INVALID'; readonly severity: 'error'; readonly message: string }
+  | {
+      readonly code: 'BLOB_MISNAMED'
+      readonly severity: 'warning'
+      readonly message: string
+      readonly name: string
+    }
+  | {
+      readonly code: 'SIDECAR_DAMAGED'
+      readonly severity: 'warning'
+      readonly message: string
+      readonly kind: string
+      readonly key: string
+    }
+  | {
+      readonly code: 'RECORD_DAMAGED'
+      readonly severity: 'warning'
+      readonly message: string
+      readonly key: string
+    }
 
 export interface Ref {
   /** As in `org.opencontainers.image.ref.name`, e.g. `node:20`. */
@@ -55,6 +87,10 @@ export interface RefStore {
   list(): Promise<Ref[]>
   /** Changes of one ref, newest first; empty for a name that never was. */
   history(name: string): Promise<RefChange[]>
+  /** Names that have a history, those of removed refs included; sorted. */
+  names(): Promise<string[]>
+  /** What other tools put into the index without a name. Roots for gc, as refs are. */
+  untagged(): Promise<Descriptor[]>
 }
 
 export interface Lease {

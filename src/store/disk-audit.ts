@@ -1,0 +1,61 @@
+// What `check` wants to know of a disk store besides its blobs: the folder, the index, and the derived data.
+import { isDigest } from '../digest.js'
+import { StoreError } from '../errors.js'
+import { blobPath, type Disk } from './disk-layout.js'
+import type { DiskRefStore } from './disk-refs.js'
+import type { DiskSidecarStore } from './disk-sidecars.js'
+import type { LmdbRecordStore } from './lmdb-records.js'
+import type { DerivedProblem } from './store.js'
+
+export interface Audited {
+  readonly refs: DiskRefStore
+  readonly sidecars: DiskSidecarStore
+  readonly records: LmdbRecordStore
+}
+
+export function auditDisk(disk: Disk, { refs, sidecars, records }: Audited): DerivedProblem[] {
+  return [...auditIndex(refs), ...auditBlobFolder(disk), ...auditSidecars(sidecars), ...auditRecords(records)]
+}
+
+function* auditIndex(refs: DiskRefStore): Generator<DerivedProblem> {
+  try {
+    refs.index()
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error
+    yield { code: 'INDEX_INVALID', severity: 'error', message: error.message }
+  }
+}
+
+function* auditBlobFolder(disk: Disk): Generator<DerivedProblem> {
+  for (const name of disk.fs.readDir(disk.paths.blobs) ?? []) {
+    const digest = `sha256:${name}`
+    if (isDigest(digest) && disk.fs.stat(blobPath(disk.paths, digest))?.kind !== 'dir') continue
+    yield {
+      code: 'BLOB_MISNAMED',
+      severity: 'warning',
+      message: `blobs/sha256/${name} is not a blob: its name is no digest`,
+      name,
+    }
+  }
+}
+
+function* auditSidecars(sidecars: DiskSidecarStore): Generator<DerivedProblem> {
+  for (const kind of sidecars.kinds()) {
+    for (const key of sidecars.keys(kind)) {
+      if (sidecars.check(kind, key) !== false) continue
+      yield {
+        code: 'SIDECAR_DAMAGED',
+        severity: 'warning',
+        message: `the derived file ${kind}/${key} is damaged`,
+        kind,
+        key,
+      }
+    }
+  }
+}
+
+function* auditRecords(records: LmdbRecordStore): Generator<DerivedProblem> {
+  for (const key of records.damaged()) {
+    yield { code: 'RECORD_DAMAGED', severity: 'warning', message: `the cache record ${key} is damaged`, key }
+  }
+}

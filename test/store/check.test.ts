@@ -1,0 +1,252 @@
+// fsck: each kind of damage is found, named, and repaired as far as it can be.
+import { appendFileSync, chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { MEDIA_TYPES } from '../../src/descriptor.js'
+import { diffIDOfUncompressed, digestOf, hexOf, type Digest } from '../../src/digest.js'
+import {
+  checkStore,
+  createMemoryStore,
+  openDiskStore,
+  openLayerBlob,
+  repairStore,
+  type Problem,
+  type Store,
+} from '../../src/store/index.js'
+import { isTorn } from '../../src/store/lmdb-records.js'
+import { makeFolder } from './folder.js'
+import { putDocument, putImage } from './image.js'
+
+async function open(): Promise<{ store: Store; folder: string }> {
+  const folder = makeFolder()
+  const store = await openDiskStore(folder, { durability: 'none' })
+  onTestFinished(() => store.close())
+  return { store, folder }
+}
+
+function damage(folder: string, digest: Digest): void {
+  const file = join(folder, 'blobs/sha256', hexOf(digest))
+  const bytes = readFileSync(file)
+  bytes[bytes.length >> 1]! ^= 0x10
+  chmodSync(file, 0o644)
+  writeFileSync(file, bytes)
+}
+
+/** Codes with what they are about. */
+function brief(problems: readonly Problem[]): string[] {
+  return problems.map((problem) => {
+    const about = 'digest' in problem ? problem.digest : 'key' in problem ? problem.key : ''
+    return `${problem.severity} ${problem.code} ${about}`.trim()
+  })
+}
+
+test('a sound store has no problems; progress goes to the end', async () => {
+  const { store } = await open()
+  const image = await putImage(store, ['a', 'gzip:b'])
+  await store.refs.set('app', image.target)
+  await store.records.write({ put: [['key', Buffer.from('value')]] })
+  await store.sidecars.put('kind', 'key', Buffer.from('value'))
+  const progress: number[][] = []
+  expect(await checkStore(store, { onProgress: (...at) => void progress.push(at) })).toEqual([])
+  const [done, total] = progress.at(-1)!
+  expect(done).toBe(total)
+  expect(progress).toHaveLength(image.all.length)
+})
+
+test('a flipped bit in any blob is found, and only there', async () => {
+  const { store, folder } = await open()
+  const image = await putImage(store, ['a', 'b'])
+  await store.refs.set('app', image.target)
+  for (const digest of image.all) {
+    damage(folder, digest)
+    expect(brief(await checkStore(store))).toContain(`error BLOB_DAMAGED ${digest}`)
+    expect(brief(await checkStore(store, { skipContent: true })).join()).not.toContain('BLOB_DAMAGED')
+    damage(folder, digest)
+  }
+  expect(await checkStore(store)).toEqual([])
+})
+
+test('a damaged blob stays until one is told; then it is missed, and a put heals it', async () => {
+  const { store, folder } = await open()
+  const image = await putImage(store, ['a'])
+  await store.refs.set('app', image.target)
+  damage(folder, image.layers[0]!)
+  const found = await checkStore(store)
+  expect(brief(found)).toEqual([`error BLOB_DAMAGED ${image.layers[0]}`])
+  expect(await repairStore(store, found)).toEqual({ repaired: [], left: found })
+  expect(await checkStore(store)).toEqual(found)
+  expect((await repairStore(store, found, { removeDamaged: true })).repaired).toEqual(found)
+  expect(brief(await checkStore(store))).toEqual([`error BLOB_MISSING ${image.layers[0]}`])
+  await putImage(store, ['a'])
+  expect(await checkStore(store)).toEqual([])
+})
+
+test('the uncompressed form of a layer can be made again, so it is repaired without being told', async () => {
+  const { store, folder } = await open()
+  const image = await putImage(store, ['plain', 'gzip:packed'])
+  await store.refs.set('app', image.target)
+  const layer = { mediaType: MEDIA_TYPES.layerGzip, digest: image.layers[1]!, size: 1 }
+  const unpack = () => openLayerBlob(store, layer, diffIDOfUncompressed(image.diffIDs[1]!))
+  await unpack()
+  expect(await checkStore(store)).toEqual([])
+  damage(folder, image.diffIDs[1]!)
+  damage(folder, image.layers[0]!)
+  const found = await checkStore(store)
+  expect(brief(found)).toEqual([
+    `error BLOB_DAMAGED ${image.layers[0]}`,
+    `warning BLOB_DAMAGED ${image.diffIDs[1]}`,
+  ])
+  const { repaired, left } = await repairStore(store, found)
+  expect([brief(repaired), brief(left)]).toEqual([[brief(found)[1]], [brief(found)[0]]])
+  await unpack()
+  expect(brief(await checkStore(store))).toEqual([brief(found)[0]])
+  // With its compressed form damaged too, it cannot.
+  damage(folder, image.diffIDs[1]!)
+  damage(folder, image.layers[1]!)
+  expect(brief(await checkStore(store)).filter((line) => line.startsWith('warning'))).toEqual([])
+})
+
+describe('references', () => {
+  test('a ref whose target is gone: dropped only when told', async () => {
+    const { store } = await open()
+    const image = await putImage(store, ['a'])
+    await store.refs.set('x', image.target)
+    await store.refs.set('y', image.target)
+    await store.blobs.delete(image.target.digest)
+    const found = await checkStore(store)
+    expect(found[0]).toMatchObject({ code: 'REF_DANGLING', severity: 'error', names: ['x', 'y'] })
+    expect(brief(found.slice(1))).toEqual(
+      expect.arrayContaining([
+        `note BLOB_UNREFERENCED ${image.config}`,
+        `note BLOB_UNREFERENCED ${image.layers[0]}`,
+      ]),
+    )
+    expect((await repairStore(store, found)).repaired).toEqual([])
+    expect(await store.refs.list()).toHaveLength(2)
+    expect((await repairStore(store, found, { removeDangling: true })).repaired).toEqual([found[0]])
+    expect(await store.refs.list()).toEqual([])
+  })
+
+  test.each(['config', 'layers'] as const)('a manifest whose %s is gone', async (part) => {
+    const { store } = await open()
+    const image = await putImage(store, ['a'])
+    await store.refs.set('x', image.target)
+    const digest = [image[part]].flat()[0]!
+    await store.blobs.delete(digest)
+    const [problem] = await checkStore(store)
+    expect(problem).toMatchObject({
+      code: 'BLOB_MISSING',
+      severity: 'error',
+      digest,
+      from: image.target.digest,
+    })
+  })
+
+  // OCI image-spec v1.1 image-layout.md § Blobs: the blobs directory may lack what is referred to
+  test('a platform that was never fetched is only noted', async () => {
+    const { store } = await open()
+    const absent = { mediaType: MEDIA_TYPES.manifest, digest: digestOf('arm64'), size: 5 }
+    await store.refs.set(
+      'multi',
+      await putDocument(store, MEDIA_TYPES.index, { schemaVersion: 2, manifests: [absent] }),
+    )
+    expect(brief(await checkStore(store))).toEqual([`note PLATFORM_MISSING ${absent.digest}`])
+  })
+
+  test('a descriptor with a wrong size; a document that is none', async () => {
+    const { store } = await open()
+    const { digest } = await store.blobs.put(Buffer.from('not json'))
+    const config = { mediaType: MEDIA_TYPES.config, digest, size: 9 }
+    await store.refs.set(
+      'x',
+      await putDocument(store, MEDIA_TYPES.manifest, { schemaVersion: 2, config, layers: [] }),
+    )
+    expect(brief(await checkStore(store)).sort()).toEqual([
+      `error DOCUMENT_INVALID ${digest}`,
+      `error SIZE_WRONG ${digest}`,
+    ])
+  })
+
+  test('what is leased or kept is not unreferenced', async () => {
+    const store = createMemoryStore()
+    const [a, b, c] = [
+      await store.blobs.put(Buffer.from('a')),
+      await store.blobs.put(Buffer.from('b')),
+      await store.blobs.put(Buffer.from('c')),
+    ]
+    const lease = await store.leases.create()
+    await store.leases.add(lease.id, [a.digest])
+    expect(brief(await checkStore(store, { keep: [b.digest] }))).toEqual([
+      `note BLOB_UNREFERENCED ${c.digest}`,
+    ])
+  })
+})
+
+describe('what lies beside the blobs', () => {
+  test('damaged sidecars and records: found and removed', async () => {
+    const { store, folder } = await open()
+    await store.sidecars.put('layer-index', 'bad', Buffer.from('abc'))
+    await store.sidecars.put('layer-index', 'good', Buffer.from('abc'))
+    appendFileSync(join(folder, 'lamella/sidecars/layer-index/bad'), 'x')
+    await store.records.write({ put: [['good', Buffer.from('a')]] })
+    await writeRawRecord(folder, 'bad-record', Buffer.from('never sealed'))
+    expect(store.records.get('bad-record')).toBeUndefined()
+    const found = await checkStore(store)
+    expect(brief(found).sort()).toEqual(['warning RECORD_DAMAGED bad-record', 'warning SIDECAR_DAMAGED bad'])
+    expect((await repairStore(store, found)).left).toEqual([])
+    expect(await checkStore(store)).toEqual([])
+    expect(store.records.get('good')).toBeDefined()
+    expect(await store.sidecars.list('layer-index')).toEqual(['good'])
+  })
+
+  test('a file among the blobs that is none', async () => {
+    const { store, folder } = await open()
+    writeFileSync(join(folder, 'blobs/sha256/notes.txt'), 'x')
+    mkdirSync(join(folder, 'blobs/sha256', hexOf(digestOf('folder'))))
+    const found = await checkStore(store)
+    expect(brief(found)).toEqual(['warning BLOB_MISNAMED', 'warning BLOB_MISNAMED'])
+    expect((await repairStore(store, found)).left).toEqual(found)
+  })
+
+  test('an index.json that cannot be read', async () => {
+    const { store, folder } = await open()
+    await store.blobs.put(Buffer.from('x'))
+    writeFileSync(join(folder, 'index.json'), '{"schemaVersion":2,"manif')
+    expect(brief(await checkStore(store))).toEqual(['error INDEX_INVALID'])
+  })
+
+  test('a cache index that a crash has torn is begun anew, instead of killing the process', async () => {
+    const { store, folder } = await open()
+    await store.records.write({ put: [['key', Buffer.alloc(50_000)]] })
+    await store.close()
+    const file = join(folder, 'lamella/records/data.mdb')
+    const whole = readFileSync(file)
+    expect(isTorn(whole, whole.length)).toBe(false)
+    for (const bytes of [
+      whole.subarray(0, whole.length - 4096),
+      whole.subarray(0, 8192),
+      Buffer.alloc(whole.length),
+      Buffer.alloc(0),
+    ]) {
+      expect(isTorn(bytes, bytes.length)).toBe(true)
+      writeFileSync(file, bytes)
+      const again = await openDiskStore(folder, { durability: 'none' })
+      expect(again.records.get('key')).toBeUndefined()
+      await again.records.write({ put: [['key', Buffer.from('new')]] })
+      expect(Buffer.from(again.records.get('key')!).toString()).toBe('new')
+      await again.close()
+    }
+  })
+})
+
+async function writeRawRecord(folder: string, key: string, value: Uint8Array): Promise<void> {
+  const { open: openLmdb } = createRequire(import.meta.url)('lmdb') as typeof import('lmdb')
+  const database = openLmdb<Uint8Array, Uint8Array>({
+    path: join(folder, 'lamella/records'),
+    encoding: 'binary',
+    keyEncoding: 'binary',
+  })
+  await database.put(Buffer.from(key), value)
+  await database.close()
+}
