@@ -49,6 +49,7 @@ export interface BuildOptions {
   /** How ADD fetches URLs; default the platform's `fetch`. */
   readonly fetch?: Fetch | undefined
   readonly network?: 'default' | 'none' | 'host' | undefined
+  /** `NAME` or `NAME:ADDRESS`. Names count in keys; addresses never do, and are the executor's to know. */
   readonly extraHosts?: readonly string[] | undefined
   /** Limit of one RUN. */
   readonly timeoutMs?: number | undefined
@@ -164,7 +165,7 @@ export async function prepareBuild(options: BuildOptions): Promise<PreparedBuild
     noCache: options.noCache,
     noCacheFilter: options.noCacheFilter,
     network: options.network,
-    extraHosts: options.extraHosts,
+    extraHosts: options.extraHosts?.map((host) => host.split(/[:=]/, 1)[0]!),
     cacheNamespace: options.buildArgs?.['BUILDKIT_CACHE_MOUNT_NS'],
   })
   const solveOptions = {
