@@ -1,7 +1,7 @@
 // COPY and ADD onto a stage: one file operation with an action for every source. Pure.
 // @see moby/buildkit frontend/dockerfile/dockerfile2llb/convert_copy.go, client/llb/fileop.go
 import { DockerfileError } from '../errors.js'
-import { encodePath, normalizePath } from '../path.js'
+import { encodePath, escapesRoot, normalizePath } from '../path.js'
 import {
   commit,
   edgeOf,
@@ -41,6 +41,7 @@ export function dispatchCopy(
       actions,
       inputCount: inputs.length,
       folders: inputs.flatMap(({ vertex }, i) => (vertex.op.kind === 'local' ? [i] : [])),
+      clamped: clampedSources(instruction.sources),
       title,
       location: command.location,
     }),
@@ -51,6 +52,13 @@ export function dispatchCopy(
   state.edge =
     link && state.edge !== undefined ? mergeOnto(state, state.edge, edge, title, command, context) : edge
   commit(state, historyText(instruction), true, context)
+}
+
+function clampedSources(sources: readonly string[]): ReadonlyMap<string, string> | undefined {
+  const escaping = sources.filter(escapesRoot)
+  return escaping.length === 0
+    ? undefined
+    : new Map(escaping.map((source) => [`/${normalizePath(source)}`, source]))
 }
 
 function mergeOnto(

@@ -12,6 +12,8 @@ export interface FileDefinition {
   readonly inputCount: number
   /** Inputs that are folders of the host: their root's own time is left out. */
   readonly folders: readonly number[]
+  /** Sources that are written with more `..` than there are directories: cleaned path → as written. */
+  readonly clamped?: ReadonlyMap<string, string> | undefined
   /** For people and for explanations: the instruction's text. */
   readonly title: string
   readonly location: SourceLocation | undefined

@@ -215,14 +215,11 @@ function perform(request: ExecRequest, line: string): number {
     case 'ls':
       print((fs.readdirSync(at) as string[]).join(' '))
       return 0
-    case 'env':
-      print(
-        request.env
-          .filter(([key]) => key === path)
-          .map(([, value]) => value)
-          .join('|') || '(unset)',
-      )
+    case 'env': {
+      const values = request.env.filter(([key]) => key === path).map(([, value]) => value)
+      print(values.length === 0 ? '(unset)' : values.join('|'))
       return 0
+    }
     case 'exit':
       return Number(path)
     default:

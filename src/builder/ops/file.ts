@@ -88,10 +88,20 @@ export class FileOp implements Op {
     return addLayer(this.services, base, first === -1 ? EMPTY_TREE : trees[first]!, current)
   }
 
+  /** Adds the instruction's place, and says so where a path was kept inside the context. */
   private locate(error: unknown): unknown {
-    const { location } = this.definition
+    const { location, clamped } = this.definition
     if (!(error instanceof BuildError) || error.location !== undefined || location === undefined) return error
-    return new BuildError(error.code, error.message, { location, data: error.data, cause: error })
+    const { data, cause = error } = error
+    const written = clamped?.get(`/${normalizePath(String(data.path))}`)
+    if (error.code !== 'SOURCE_NOT_FOUND' || written === undefined) {
+      return new BuildError(error.code, error.message, { location, data, cause })
+    }
+    return new BuildError(
+      'PATH_ESCAPES_CONTEXT',
+      `${error.message} (${written} leads out of the build context; nothing outside it is ever read)`,
+      { location, data: { ...data, written }, cause },
+    )
   }
 }
 

@@ -59,7 +59,7 @@ export const COPY_ROWS: readonly CopyRow[] = [
   { rule: 'trailing slash of a file source is ignored [live]', lines: 'COPY f1/ /x', context: CTX, want: { x: '=1' } },
   { rule: 'a missing source', lines: 'COPY nope /x', context: CTX, error: { code: 'SOURCE_NOT_FOUND', message: /"\/nope": not found/ } },
   { rule: 'one of several plain sources missing', lines: 'COPY f1 nope /o/', context: CTX, error: { code: 'SOURCE_NOT_FOUND' } },
-  { rule: 'a source above the context is looked for inside it', lines: 'COPY ../etc/passwd /x', context: CTX, error: { code: 'SOURCE_NOT_FOUND', message: /"\/etc\/passwd": not found/ } },
+  { rule: 'a source above the context is looked for inside it', lines: 'COPY ../etc/passwd /x', context: CTX, error: { code: 'PATH_ESCAPES_CONTEXT', message: /"\/etc\/passwd": not found/ } },
   { rule: 'a file used as a directory', lines: 'COPY f1/x /x', context: CTX, error: { code: 'SOURCE_NOT_FOUND' } },
 
   // --- directory sources ---------------------------------------------------------------------------------------------
