@@ -11,9 +11,10 @@ import { DiskLeaseStore } from './disk-leases.js'
 import { DiskRefStore } from './disk-refs.js'
 import { DiskSidecarStore } from './disk-sidecars.js'
 import { LmdbRecordStore } from './lmdb-records.js'
+import { RecentRecordStore } from './recent-records.js'
 import { createLock, type Lock } from './lock.js'
 import { nodeFs } from './node-fs.js'
-import { currentOwner, isOwnerAlive, isRunning } from './owner.js'
+import { currentOwner, isOwnerAlive, isRunning, type Owner } from './owner.js'
 import { tidyIngests, tidyTemp } from './disk-tidy.js'
 import type { Store } from './store.js'
 
@@ -23,9 +24,18 @@ export interface DiskStoreOptions {
   /** Make the store when the folder is absent or empty. Default true. */
   readonly create?: boolean
   readonly env?: Env
-  /** The file system below, for fault injection. */
+  /** The file system below, for fault injection. @internal */
   readonly fs?: DiskFs
+  /** Who this process is, and whether another lives; for the simulation of crashes. @internal */
+  readonly processes?: Processes
 }
+
+export interface Processes {
+  current(): Owner
+  isAlive(owner: Owner): boolean | undefined
+}
+
+const systemProcesses: Processes = { current: currentOwner, isAlive: isOwnerAlive }
 
 /** @see openDiskStore in open.ts */
 export async function openDiskStoreNow(path: string, options: DiskStoreOptions = {}): Promise<Store> {
@@ -34,11 +44,12 @@ export async function openDiskStoreNow(path: string, options: DiskStoreOptions =
   await openLayout(disk, options.create ?? true)
   // What is compared with file times that other processes set goes by the real clock, whatever the Env's says.
   const nowMs = () => Date.now()
-  const lockIn = (folder: string) => createLockIn(disk, folder, nowMs)
+  const lockIn = (folder: string) => createLockIn(disk, folder, nowMs, options.processes ?? systemProcesses)
   const lock = lockIn(disk.paths.locks)
   const gate = sweepGate(disk, lock)
   const blobs = new DiskBlobStore(disk, { now: nowMs, gate, lockIn })
-  const records = new LmdbRecordStore(disk, crc32)
+  const database = new LmdbRecordStore(disk, crc32)
+  const records = new RecentRecordStore(disk, database)
   const leases = new DiskLeaseStore(disk, env, gate)
   const refs = new DiskRefStore(disk, blobs, env, lock.run)
   const sidecars = new DiskSidecarStore(disk, crc32)
@@ -53,7 +64,7 @@ export async function openDiskStoreNow(path: string, options: DiskStoreOptions =
     tidy: async () =>
       leases.sweep() + tidyTemp(disk, isRunning, nowMs()) + tidyIngests(disk, lockIn, nowMs()),
     space: async () => disk.fs.space(path),
-    audit: async () => auditDisk(disk, { refs, sidecars, records }),
+    audit: async () => auditDisk(disk, { refs, sidecars, records: database }),
     async release() {
       blobs.close()
       await records.close()
@@ -75,7 +86,7 @@ function openDisk(path: string, options: DiskStoreOptions): Disk {
   }
 }
 
-function createLockIn(disk: Disk, folder: string, nowMs: () => number): Lock {
+function createLockIn(disk: Disk, folder: string, nowMs: () => number, processes: Processes): Lock {
   return createLock({
     fs: disk.fs,
     folder,
@@ -83,8 +94,8 @@ function createLockIn(disk: Disk, folder: string, nowMs: () => number): Lock {
       makeOwnFolder(disk)
       return `${disk.paths.temp}/${disk.tempName()}`
     },
-    owner: currentOwner,
-    isAlive: isOwnerAlive,
+    owner: processes.current,
+    isAlive: processes.isAlive,
     nowMs,
   })
 }

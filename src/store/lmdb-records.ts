@@ -110,19 +110,25 @@ export class LmdbRecordStore implements RecordStore {
  * metas are pages 0 and 1; offsets as in lmdb.h's MDB_page and MDB_meta, 64-bit.
  */
 export function isTorn(head: Uint8Array, fileBytes: number): boolean {
+  const meta = newestMeta(head)
+  return meta === undefined || fileBytes < meta.neededBytes
+}
+
+/** The newer of the two meta pages at the beginning of a data file; `undefined` when there is none. */
+export function newestMeta(
+  head: Uint8Array,
+): { readonly transaction: bigint; readonly neededBytes: number } | undefined {
   const view = new DataView(head.buffer, head.byteOffset, head.byteLength)
-  let newest = -1n
-  let neededBytes = 0
+  let newest: { transaction: bigint; neededBytes: number } | undefined
   for (let page = 0, pageBytes = 4096; page < 2; page++) {
     const at = page * pageBytes
     if (at + META_END > head.byteLength || view.getUint32(at + 24, true) !== META_MAGIC) continue
     pageBytes = view.getUint32(at + 48, true)
     const transaction = view.getBigUint64(at + 152, true)
-    if (transaction < newest) continue
-    newest = transaction
-    neededBytes = (Number(view.getBigUint64(at + 144, true)) + 1) * pageBytes
+    if (newest !== undefined && transaction < newest.transaction) continue
+    newest = { transaction, neededBytes: (Number(view.getBigUint64(at + 144, true)) + 1) * pageBytes }
   }
-  return newest === -1n || fileBytes < neededBytes
+  return newest
 }
 
 const META_MAGIC = 0xbeefc0de
