@@ -2,39 +2,41 @@
 //
 // The mounts are made in a mount namespace of the run's own, so that they end with its last process, however that ends;
 // bubblewrap and its children die with us. What is left after SIGKILL is a folder, which the next start removes.
-import { spawn } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import type { Writable } from 'node:stream'
 import { join, resolve } from 'node:path'
 import { BuildError, throwIfAborted } from '../../../errors.js'
-import { parentOf, splitPath } from '../../../path.js'
-import type { Store } from '../../../store/index.js'
-import {
-  applyChangeset,
-  childrenOf,
-  diffTrees,
-  EMPTY_TREE,
-  openTree,
-  TreeEditor,
-  TreeNode,
-  type Tree,
-} from '../../../unionfs/index.js'
+import { encodeTar, type Store, type TarInput } from '../../../store/index.js'
+import { applyChangeset, diffTrees, EMPTY_TREE, openTree, type Tree } from '../../../unionfs/index.js'
 import type { ExecRequest, ExecResult } from '../../executor.js'
 import { readAccountFiles, resolveIdentity, type Identity } from '../accounts.js'
 import { bubblewrapArguments, HOSTNAME, type SandboxFiles } from './bubblewrap.js'
 import { librariesOf, namespaceCommand, type SandboxHost } from './host.js'
+import { findPlaces, type Places, type SecretFile } from './places.js'
 import { copyRoot, materialiseLayers, removeStaleRuns, unpackChanges, type RootfsOptions } from './rootfs.js'
 import { readUpperFolder } from './upper.js'
 
-/** Paths that the sandbox mounts something on, in any root. */
-const DIRECTORY_STUBS = ['dev', 'proc']
-const FILE_STUBS = ['etc/hosts', 'etc/resolv.conf']
+/** bubblewrap reads its options from here: a command line is seen by everybody, and some values are secrets. */
+const OPTIONS_FD = 3
+const SECRETS_FD = 4
 
-/** Dies when the parent has gone before the death signal was set; then the overlay, then bubblewrap in its place. */
-const START =
-  'test "$PPID" = "$1" || exit 125; umask 022; mount -t overlay overlay -o "$2" "$3" || exit 125; shift 3; exec "$@"'
+/**
+ * Arguments: our pid, overlay options, its mount point, the folder for secrets or '', then the command. Ends when we had
+ * gone before the death signal was set; then come the overlay, the secrets (an archive on a descriptor, unpacked into
+ * memory), and the command in its place.
+ */
+const START = `test "$PPID" = "$1" || exit 125
+umask 022
+mount -t overlay overlay -o "$2" "$3" || exit 125
+if test -n "$4"; then
+  mount -t tmpfs -o mode=0700 tmpfs "$4" && tar -x -p --numeric-owner --same-owner -C "$4" -f - <&${SECRETS_FD} || exit 125
+fi
+exec ${SECRETS_FD}<&-
+shift 4
+exec "$@"`
 
 /** A folder with layers and runs, and what runs in it. */
 export class Sandbox {
@@ -63,23 +65,26 @@ export class Sandbox {
 
   async #runIn(run: string, request: ExecRequest, identity: Identity): Promise<ExecResult> {
     const before = request.view.snapshot()
-    const lowers = await this.#lowers(run, request, withStubs(before))
+    const places = findPlaces(before, request.mounts, this.#host.privileged)
+    const lowers = await this.#lowers(run, request, places.prepared)
     copyRoot(this.#host, join(run, 'upper'), before)
     throwIfAborted(request.signal)
     const options = mountOptions(lowers, this.#relative(run), this.#host)
-    const files = this.#files(run, request, identity)
+    const files = this.#files(run, request, identity, places)
     const bubblewrap = bubblewrapArguments(request, identity, files)
     const command = namespaceCommand(this.#host, START, [
       String(process.pid),
       options,
       join(run, 'merged'),
+      places.secrets.length === 0 ? '' : join(run, 'secrets'),
       this.#host.programs.bwrap,
       '--args',
       String(OPTIONS_FD),
       '--',
       ...bubblewrap.command,
     ])
-    const exitCode = await execute(command, bubblewrap.options, this.#options.folder, request)
+    const input = { options: bubblewrap.options, secrets: places.secrets }
+    const exitCode = await execute(command, input, this.#options.folder, request)
     const changes = await readUpperFolder(this.#host, join(run, 'upper'), run)
     return { exitCode, tree: changes.length === 0 ? before : applyChangeset(before, changes) }
   }
@@ -102,22 +107,24 @@ export class Sandbox {
     return run.slice(this.#options.folder.length + 1)
   }
 
-  #files(run: string, request: ExecRequest, identity: Identity): SandboxFiles {
+  #files(run: string, request: ExecRequest, identity: Identity, places: Places): SandboxFiles {
     const merged = join(run, 'merged')
-    const hosts = join(run, 'hosts')
-    writeFileSync(hosts, `127.0.0.1\tlocalhost ${HOSTNAME}\n::1\tlocalhost ip6-localhost ip6-loopback\n`)
-    const shown = [{ from: hosts, to: '/etc/hosts', writable: true }]
-    if (request.network !== 'none' && existsSync('/etc/resolv.conf')) {
-      shown.push({ from: '/etc/resolv.conf', to: '/etc/resolv.conf', writable: false })
+    const shown: { from: string; to: string; writable: boolean }[] = []
+    if (places.hosts !== '') {
+      const hosts = join(run, 'hosts')
+      writeFileSync(hosts, `127.0.0.1\tlocalhost ${HOSTNAME}\n::1\tlocalhost ip6-localhost ip6-loopback\n`)
+      shown.push({ from: hosts, to: places.hosts, writable: true })
     }
-    for (const { target, readonly } of request.mounts) {
-      if (readonly) shown.push({ from: join(merged, target), to: target, writable: false })
+    if (places.resolvConf !== '' && request.network !== 'none' && existsSync('/etc/resolv.conf')) {
+      shown.push({ from: '/etc/resolv.conf', to: places.resolvConf, writable: false })
     }
-    return {
-      merged,
-      shown,
-      setpriv: identity.uid === 0 && identity.gid === 0 ? undefined : helper(this.#host),
+    for (const to of places.readonlyTargets) shown.push({ from: join(merged, to), to, writable: false })
+    if (places.secrets.length > 0) mkdirSync(join(run, 'secrets'))
+    for (const [index, { target }] of places.secrets.entries()) {
+      shown.push({ from: join(run, 'secrets', String(index)), to: target, writable: false })
     }
+    const isRoot = identity.uid === 0 && identity.gid === 0
+    return { merged, shown, setpriv: isRoot ? undefined : helper(this.#host) }
   }
 }
 
@@ -149,39 +156,10 @@ function mountOptions(lowers: readonly string[], run: string, host: SandboxHost)
   return host.privileged ? `${dirs},index=off,redirect_dir=off,metacopy=off` : `${dirs},userxattr`
 }
 
-/** The tree with an empty place for all that is mounted in any run. Directories above get no new times. */
-function withStubs(tree: Tree): Tree {
-  const editor = new TreeEditor(tree)
-  const place = (path: string, kind: 'dir' | 'file'): void => {
-    for (let at = parentOf(path); at !== ''; at = parentOf(at)) {
-      const node = editor.lookup(at)
-      if (node !== undefined && node.kind !== 'dir') return
-    }
-    const parts = splitPath(path)
-    for (let depth = 1; depth <= parts.length; depth++) {
-      const at = parts.slice(0, depth).join('/')
-      if (editor.lookup(at) !== undefined) continue
-      const isLast = depth === parts.length
-      editor.put(
-        at,
-        isLast && kind === 'file'
-          ? new TreeNode({ kind })
-          : new TreeNode({ kind: 'dir', children: childrenOf([]) }),
-      )
-    }
-  }
-  for (const path of DIRECTORY_STUBS) place(path, 'dir')
-  for (const path of FILE_STUBS) place(path, 'file')
-  return editor.finish()
-}
-
-/** bubblewrap reads its options from here: a command line is seen by everybody, and some values are secrets. */
-const OPTIONS_FD = 3
-
 /** Runs the command to its end: all of its processes have gone when the promise is settled. */
 async function execute(
   command: readonly string[],
-  bubblewrapOptions: readonly string[],
+  input: { readonly options: readonly string[]; readonly secrets: readonly SecretFile[] },
   folder: string,
   request: ExecRequest,
 ): Promise<number> {
@@ -190,11 +168,10 @@ async function execute(
     cwd: folder,
     // Our environment is not the RUN's affair, and /proc would show it.
     env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
-    stdio: [request.stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', 'pipe'],
+    stdio: [request.stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', 'pipe', 'pipe'],
   })
-  const input = child.stdio[OPTIONS_FD] as Writable
-  input.on('error', () => undefined)
-  input.end(bubblewrapOptions.map((option) => `${option}\0`).join(''))
+  send(child, OPTIONS_FD, [new TextEncoder().encode(input.options.map((option) => `${option}\0`).join(''))])
+  send(child, SECRETS_FD, input.secrets.length === 0 ? [] : encodeTar(input.secrets.map(secretEntry)))
   let timedOut = false
   const kill = (): boolean => child.kill('SIGKILL')
   const timer = timeoutMs === undefined ? undefined : setTimeout(() => ((timedOut = true), kill()), timeoutMs)
@@ -216,6 +193,20 @@ async function execute(
     clearTimeout(timer)
     signal?.removeEventListener('abort', kill)
   }
+}
+
+function send(child: ChildProcess, fd: number, chunks: Iterable<Uint8Array>): void {
+  const stream = child.stdio[fd] as Writable
+  // A child that ends early closes its end; its exit code tells.
+  stream.on('error', () => undefined)
+  for (const chunk of chunks) stream.write(chunk)
+  stream.end()
+}
+
+function secretEntry({ node }: SecretFile, index: number): TarInput {
+  const { mode, uid, gid, size, mtimeSec, mtimeNsec } = node
+  const content = [node.content()]
+  return { kind: 'file', path: String(index), mode, uid, gid, size, mtimeSec, mtimeNsec, content }
 }
 
 function timeout(request: ExecRequest): BuildError {

@@ -1,0 +1,91 @@
+// Where a sandbox mounts things in a root, and the root with an empty place for each of them. Pure.
+//
+// Symlinks of the root are followed here, inside the root: bubblewrap would follow them on its way through the host's
+// directories. The places are part of a lower directory, so that they never show in what a run changed.
+import { BuildError } from '../../../errors.js'
+import { parentOf, splitPath } from '../../../path.js'
+import { childrenOf, TreeEditor, TreeNode, type Tree } from '../../../unionfs/index.js'
+import type { ExecRequest } from '../../executor.js'
+import { rootPath } from '../../ops/root-path.js'
+
+/** A secret's file: shown from memory, never written to a disk. */
+export interface SecretFile {
+  /** Absolute, without symlinks. */
+  readonly target: string
+  readonly node: TreeNode
+}
+
+export interface Places {
+  /** The root with all places, secrets emptied. */
+  readonly prepared: Tree
+  readonly hosts: string
+  readonly resolvConf: string
+  /** Mounts that the run may not write to, secrets excepted. */
+  readonly readonlyTargets: readonly string[]
+  readonly secrets: readonly SecretFile[]
+}
+
+/**
+ * @param owners  whether files may belong to others than root
+ * @throws BuildError RUN_FAILED when /dev or /proc of the root is something else than a directory
+ */
+export function findPlaces(tree: Tree, mounts: ExecRequest['mounts'], owners: boolean): Places {
+  const editor = new TreeEditor(tree)
+  for (const path of ['dev', 'proc']) {
+    const node = editor.lookup(path)
+    if (node !== undefined && node.kind !== 'dir') throw notADirectory(path, node)
+    makePlace(editor, path, 'dir')
+  }
+  const hosts = placeOfFile(editor, tree, 'etc/hosts')
+  const resolvConf = placeOfFile(editor, tree, 'etc/resolv.conf')
+  const secrets: SecretFile[] = []
+  const readonlyTargets: string[] = []
+  for (const { type, target, readonly } of mounts) {
+    const path = rootPath(tree, target)
+    const node = editor.lookup(path)
+    if (type === 'secret' && node?.kind === 'file') {
+      secrets.push({ target: `/${path}`, node: owners ? node : node.with({ uid: 0, gid: 0 }) })
+      editor.put(path, new TreeNode({ kind: 'file' }))
+    } else if (readonly) readonlyTargets.push(`/${path}`)
+  }
+  return { prepared: editor.finish(), hosts, resolvConf, readonlyTargets, secrets }
+}
+
+/** The real path of a file that is to be mounted on, made where it is missing; '' where the root has no room for it. */
+function placeOfFile(editor: TreeEditor, tree: Tree, path: string): string {
+  let real: string
+  try {
+    real = rootPath(tree, path)
+  } catch {
+    return ''
+  }
+  const node = editor.lookup(real)
+  if (node === undefined) return makePlace(editor, real, 'file') ? `/${real}` : ''
+  return node.kind === 'file' ? `/${real}` : ''
+}
+
+/** @returns whether there is a place now */
+function makePlace(editor: TreeEditor, path: string, kind: 'dir' | 'file'): boolean {
+  for (let at = parentOf(path); at !== ''; at = parentOf(at)) {
+    const node = editor.lookup(at)
+    if (node !== undefined && node.kind !== 'dir') return false
+  }
+  const parts = splitPath(path)
+  for (let depth = 1; depth <= parts.length; depth++) {
+    const at = parts.slice(0, depth).join('/')
+    if (editor.lookup(at) !== undefined) continue
+    const isFile = depth === parts.length && kind === 'file'
+    editor.put(at, isFile ? new TreeNode({ kind }) : new TreeNode({ kind: 'dir', children: childrenOf([]) }))
+  }
+  return true
+}
+
+function notADirectory(path: string, node: TreeNode): BuildError {
+  return new BuildError(
+    'RUN_FAILED',
+    `/${path} of the root file system is a ${node.kind}: nothing can be run in it`,
+    {
+      data: { path: `/${path}`, kind: node.kind },
+    },
+  )
+}
