@@ -42,7 +42,7 @@ export interface Explanation {
   readonly outcome: StepOutcome
   /** Empty for a hit. The most telling first. */
   readonly reasons: readonly Reason[]
-  /** The step at which the trouble began; this one itself, unless it only follows. `undefined` for a hit. */
+  /** The step at which the trouble began: this one itself, unless one that it stands on missed. `undefined` for a hit. */
   readonly cause: StepId | undefined
   /** What the step cost when it last ran before this build; what it cost now is in its report. */
   readonly cost: { readonly ms: number; readonly bytes: number } | undefined
@@ -92,31 +92,27 @@ class Explainer {
 
   #explain(report: StepReport): Explanation {
     const { step, vertex, outcome } = report
-    const before = outcome === 'hit' ? undefined : this.#nearest(report)
-    const reasons = outcome === 'hit' || vertex.op.kind === 'local' ? [] : this.#reasons(report, before)
-    const direct = reasons.find((reason) => reason.kind === 'earlier-step' || reason.kind === 'undecided')
-    const followsOnly = direct !== undefined && reasons[0] === direct
-    const parent =
-      followsOnly && 'step' in direct ? this.#steps.find((each) => each.step === direct.step) : undefined
+    const quiet = outcome === 'hit' || vertex.op.kind === 'local'
+    const before = quiet ? undefined : this.#nearest(report)
+    const reasons = quiet ? [] : this.#reasons(report, before)
+    const follows = quiet ? undefined : this.#followed(report)
+    const cost = before?.again ?? before
     return {
       step,
       name: vertex.label.name,
       outcome,
       reasons,
-      cause:
-        reasons.length === 0
-          ? undefined
-          : parent === undefined
-            ? step
-            : (this.explain(parent).cause ?? parent.step),
-      cost: before === undefined ? undefined : { ms: before.costMs, bytes: before.costBytes },
+      cause: quiet ? undefined : follows === undefined ? step : (this.explain(follows).cause ?? follows.step),
+      cost: cost === undefined ? undefined : { ms: cost.costMs, bytes: cost.costBytes },
     }
   }
 
   /** The earlier run that differs least; runs in the same place come before runs elsewhere. */
   #nearest(report: StepReport): RememberedStep | undefined {
     const { vertex, key } = report
-    const sameKind = (step: RememberedStep) => step.kind === vertex.op.kind && step.key !== key
+    // The run that is explained is remembered too; it counts only when it ran just so before.
+    const isEarlier = (step: RememberedStep) => step.key !== key || step.again !== undefined
+    const sameKind = (step: RememberedStep) => step.kind === vertex.op.kind && isEarlier(step)
     const here = this.#memory.earlier(vertex).filter(sameKind)
     const here0 = this.#best(report, here)
     if (here0 !== undefined && keyword(here0.preimage) === keyword(report.map?.preimage)) return here0
@@ -142,13 +138,13 @@ class Explainer {
     const follows = this.#followed(report)
     const undecided = report.outcome === 'unknown' && follows !== undefined
     if (undecided) return [{ kind: 'undecided', step: follows.step, name: follows.vertex.label.name }]
-    if (before === undefined)
-      return [...(follows === undefined ? [] : [earlier(follows)]), { kind: 'first-time' }]
+    const after: Reason[] = follows === undefined ? [] : [earlier(follows)]
+    if (before === undefined) return [{ kind: 'first-time' }, ...after]
     const changes = definitionChanges(before, report)
     if (report.vertex.op.kind === 'image' && changes.length > 0) return [imageChange(before, report)]
     const out: Reason[] = [...changes]
     report.inputs.forEach((input, i) => out.push(...this.#inputReasons(input, before.inputs[i])))
-    if (out.length === 0 && follows !== undefined) return [earlier(follows)]
+    out.push(...after)
     return out.length > 0 ? out : [{ kind: 'result-gone' }]
   }
 
@@ -172,7 +168,7 @@ class Explainer {
       return input.content === before.content ? [] : this.#fileReasons(input, before)
     }
     const step = this.#reportOf(input)
-    if (step !== undefined && step.outcome !== 'hit' && step.vertex.op.kind !== 'image') return []
+    if (step !== undefined && step.outcome !== 'hit') return []
     if (input.keys.some((key) => before.keys.includes(key))) return []
     const { name } = input.vertex.label
     if (input.vertex.op.kind === 'image' && before.kind === 'image') {

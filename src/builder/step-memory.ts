@@ -35,6 +35,8 @@ export interface RememberedStep {
   readonly inputs: readonly RememberedInput[]
   readonly costMs: number
   readonly costBytes: number
+  /** What it cost the time before, when it ran under the same key already. */
+  readonly again?: { readonly costMs: number; readonly costBytes: number }
 }
 
 /** The JSON of a remembered step. */
@@ -68,6 +70,7 @@ export class StepMemory {
   /** Keeps what a later explanation needs; written with the cache's next flush. */
   async remember(step: StoredStep): Promise<void> {
     const { vertex, map, key, costMs, costBytes } = step
+    const [before] = this.#load([key])
     const saved: Saved = {
       name: vertex.label.name,
       kind: vertex.op.kind,
@@ -81,6 +84,7 @@ export class StepMemory {
       })),
       costMs,
       costBytes,
+      ...(before !== undefined && { again: { costMs: before.costMs, costBytes: before.costBytes } }),
     }
     this.#cache.put(`p${key}`, encoder.encode(JSON.stringify(saved)))
     const slot = this.#slotKey(vertex)

@@ -3,25 +3,10 @@
 import { chmodSync, symlinkSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { build, type BuildOptions, type Executor } from '../../src/builder/index.js'
+import { build, type BuildOptions } from '../../src/builder/index.js'
 import { createMemoryStore, type Store } from '../../src/store/index.js'
+import { executor } from './executor.js'
 import { folderOf, tempFolder, type TreeSpec } from './fixtures.js'
-
-/** Takes any RUN; `write PATH TEXT` writes, everything else leaves a trace of its command line. */
-const executor: Executor = {
-  name: 'test',
-  capabilities: {
-    mounts: ['bind', 'cache', 'tmpfs', 'secret', 'ssh'],
-    networks: ['default', 'none', 'host'],
-    binaries: true,
-  },
-  async run({ view, argv }) {
-    const line = argv.at(-1)!
-    for (const [, path, text] of line.matchAll(/write (\S+) (\S+)/g)) view.fs.writeFileSync(path!, text!)
-    view.fs.writeFileSync('/ran', line)
-    return { exitCode: 0 }
-  },
-}
 
 const FILES: TreeSpec = {
   f1: '1',
@@ -227,12 +212,14 @@ const MISSES: Row[] = [
   ['delimiter of a here-document of COPY', 'COPY <<A /o/\nx\nA', 'COPY <<B /o/\nx\nB'],
 ]
 
+const named = (rows: readonly Row[]) => rows.map((row) => ({ name: row[0], row }))
+
 describe('HIT', () => {
-  test.each(HITS)('%s', async (...row) => expect(await run(row)).toBe('HIT'))
+  test.each(named(HITS))('$name', async ({ row }) => expect(await run(row)).toBe('HIT'))
 })
 
 describe('MISS', () => {
-  test.each(MISSES)('%s', async (...row) => expect(await run(row)).toBe('MISS'))
+  test.each(named(MISSES))('$name', async ({ row }) => expect(await run(row)).toBe('MISS'))
 })
 
 describe('--link', () => {

@@ -1,0 +1,294 @@
+// Every miss names what caused it.
+import { chmodSync, mkdirSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import {
+  build,
+  buildScope,
+  explainSteps,
+  formatExplanations,
+  predictBuild,
+  type BuildOptions,
+  type Explanation,
+} from '../../src/builder/index.js'
+import { createMemoryStore, type Store } from '../../src/store/index.js'
+import { executor } from './executor.js'
+import { folderOf } from './fixtures.js'
+
+const OPTIMISED = `FROM base
+WORKDIR /app
+COPY package* .
+RUN npm install
+COPY . .
+RUN npm run build
+CMD ["node", "."]
+`
+
+const FILES = {
+  'package.json': '{}',
+  'src/index.ts': 'index',
+  'src/lib/a.ts': 'a',
+  'src/lib/link': { type: 'symlink', target: 'a.ts' },
+} as const
+
+/** A folder that is built again and again, and what each build says. */
+async function project(dockerfile = OPTIMISED) {
+  const store = createMemoryStore()
+  await baseImage(store, 'one')
+  const dir = folderOf(FILES)
+  writeFileSync(join(dir, 'Dockerfile'), dockerfile)
+  writeFileSync(join(dir, '.dockerignore'), 'Dockerfile\n.dockerignore\n')
+  const optionsOf = (more: Partial<BuildOptions>): BuildOptions => ({
+    store,
+    context: dir,
+    executor,
+    ...more,
+  })
+  return {
+    store,
+    dir,
+    path: (name: string) => join(dir, name),
+    async build(more: Partial<BuildOptions> = {}) {
+      const options = optionsOf(more)
+      const { steps } = await build(options)
+      return byName(explainSteps(steps, { store, scope: buildScope(options) }))
+    },
+    async predict(more: Partial<BuildOptions> = {}) {
+      const options = optionsOf(more)
+      return byName(explainSteps(await predictBuild(options), { store, scope: buildScope(options) }))
+    },
+  }
+}
+
+async function baseImage(store: Store, content: string, tag = 'base') {
+  await build({ store, dockerfile: { text: `FROM scratch\nCOPY <<E /b\n${content}\nE\n` }, tags: [tag] })
+}
+
+/** Explanations by the instruction alone: `COPY . .`. */
+function byName(explanations: readonly Explanation[]): Record<string, Explanation> {
+  return Object.fromEntries(explanations.map((each) => [each.name.replace(/^\[.*?\] /, ''), each]))
+}
+
+test('the first build: nothing was there before', async () => {
+  const { build: run } = await project()
+  const steps = await run()
+  expect(steps['WORKDIR /app']!.reasons).toContainEqual({ kind: 'first-time' })
+  expect(steps['RUN npm install']!.outcome).toBe('miss')
+})
+
+test('an unchanged build: only hits, without reasons', async () => {
+  const { build: run } = await project()
+  await run()
+  const steps = Object.values(await run()).filter(({ name }) => !name.includes('context'))
+  expect(steps.map(({ outcome }) => outcome)).toEqual(steps.map(() => 'hit'))
+  expect(steps.flatMap(({ reasons }) => reasons)).toEqual([])
+})
+
+describe('a change in the context', () => {
+  const changes: Record<string, [(path: (name: string) => string) => void, object]> = {
+    content: [
+      (path) => writeFileSync(path('src/lib/a.ts'), 'changed'),
+      { path: 'src/lib/a.ts', change: 'content' },
+    ],
+    mode: [
+      (path) => chmodSync(path('src/index.ts'), 0o755),
+      { path: 'src/index.ts', change: 'mode', before: '644', after: '755' },
+    ],
+    'a file added': [(path) => writeFileSync(path('src/b.ts'), 'b'), { path: 'src/b.ts', change: 'added' }],
+    'a file removed': [
+      (path) => unlinkSync(path('src/index.ts')),
+      { path: 'src/index.ts', change: 'removed' },
+    ],
+    'link target': [
+      (path) => {
+        unlinkSync(path('src/lib/link'))
+        symlinkSync('../index.ts', path('src/lib/link'))
+      },
+      { path: 'src/lib/link', change: 'link target', before: 'a.ts', after: '../index.ts' },
+    ],
+    'a file that became a directory': [
+      (path) => {
+        unlinkSync(path('src/index.ts'))
+        mkdirSync(path('src/index.ts'))
+      },
+      { path: 'src/index.ts', change: 'type', before: 'file', after: 'dir' },
+    ],
+    'a directory with another mode': [
+      (path) => chmodSync(path('src/lib'), 0o700),
+      { path: 'src/lib', change: 'mode', before: '755', after: '700' },
+    ],
+  }
+  test.each(Object.keys(changes))('%s', async (name) => {
+    const { build: run, predict, path } = await project()
+    await run()
+    const [change, want] = changes[name]!
+    change(path)
+    const predicted = await predict()
+    for (const steps of [predicted, await run()]) {
+      expect(steps['RUN npm install']!.outcome).toBe('hit')
+      const copy = steps['COPY . .']!
+      expect(copy.reasons).toEqual([{ kind: 'file', ...want }])
+      expect(copy.cause).toBe(copy.step)
+      const last = steps['RUN npm run build']!
+      expect(last.reasons).toEqual([{ kind: 'earlier-step', step: copy.step, name: copy.name }])
+      expect(last.cause).toBe(copy.step)
+      expect(last.cost).toEqual({ ms: expect.any(Number), bytes: expect.any(Number) })
+      expect(last.cost!.bytes).toBeGreaterThan(0)
+    }
+  })
+
+  test('the first cause of a long cascade', async () => {
+    const { build: run, path } = await project()
+    await run()
+    writeFileSync(path('package.json'), '{"a":1}')
+    const steps = await run()
+    const first = steps['COPY package* .']!
+    expect(first.reasons).toEqual([{ kind: 'file', path: 'package.json', change: 'content' }])
+    expect(steps['RUN npm install']!.cause).toBe(first.step)
+    expect(steps['RUN npm run build']!.cause).toBe(first.step)
+  })
+
+  test('with many files, all are in the value and the text counts them', async () => {
+    const { build: run, path } = await project()
+    await run()
+    for (let i = 0; i < 20; i++) writeFileSync(path(`src/new${i}.ts`), 'x')
+    const copy = (await run())['COPY . .']!
+    expect(copy.reasons).toHaveLength(20)
+    expect(formatExplanations([copy])).toContain('and 15 more files')
+  })
+})
+
+describe('a change in the Dockerfile or its arguments', () => {
+  const first = async (before: string, after: string, name: string, options: [object, object] = [{}, {}]) => {
+    const { build: run, path } = await project(`FROM base\n${before}\n`)
+    await run(options[0])
+    writeFileSync(path('Dockerfile'), `FROM base\n${after}\n`)
+    return (await run(options[1]))[name]!.reasons
+  }
+
+  test('text of a RUN', async () => {
+    expect(await first('RUN one', 'RUN two', 'RUN two')).toEqual([
+      { kind: 'changed', part: 'instruction', before: 'RUN one', after: 'RUN two' },
+    ])
+  })
+
+  test('a variable', async () => {
+    expect(await first('ENV MODE=dev\nRUN x', 'ENV MODE=prod\nRUN x', 'RUN x')).toEqual([
+      { kind: 'changed', part: 'env.MODE', before: 'dev', after: 'prod' },
+    ])
+  })
+
+  test('a variable that came', async () => {
+    expect(await first('RUN x', 'ENV MODE=prod\nRUN x', 'RUN x')).toEqual([
+      { kind: 'changed', part: 'env.MODE', before: undefined, after: 'prod' },
+    ])
+  })
+
+  test('an argument', async () => {
+    const args = (V: string) => ({ buildArgs: { V } })
+    const reasons = await first('ARG V\nRUN x', 'ARG V\nRUN x', 'RUN x', [args('1'), args('2')])
+    expect(reasons).toEqual([{ kind: 'changed', part: 'env.V', before: '1', after: '2' }])
+  })
+
+  test('the directory', async () => {
+    const reasons = await first('WORKDIR /x\nRUN x', 'WORKDIR /y\nRUN x', 'RUN x')
+    expect(reasons).toContainEqual({ kind: 'changed', part: 'workdir', before: '/x', after: '/y' })
+  })
+
+  test('the destination of a COPY', async () => {
+    const reasons = await first('COPY src /x', 'COPY src /y', 'COPY src /y')
+    expect(reasons).toContainEqual({ kind: 'changed', part: 'dest', before: '/x', after: '/y' })
+  })
+
+  test('an instruction that moved is found where it was', async () => {
+    const reasons = await first('RUN a\nRUN b', 'WORKDIR /w\nRUN a\nRUN b', 'RUN b')
+    expect(reasons[0]).toMatchObject({ kind: 'changed', part: 'workdir' })
+  })
+})
+
+describe('base images', () => {
+  test('the same name with other layers', async () => {
+    const { build: run, store } = await project('FROM base\nRUN x\n')
+    await run()
+    await baseImage(store, 'two')
+    const steps = await run()
+    const base = Object.values(steps).find(({ name }) => name.includes('FROM'))!
+    expect(base.reasons).toEqual([
+      {
+        kind: 'base-image',
+        before: expect.stringContaining('sha256:'),
+        after: expect.stringContaining('sha256:'),
+      },
+    ])
+    expect(steps['RUN x']!.cause).toBe(base.step)
+  })
+
+  test('another image that is known already', async () => {
+    const { build: run, store, path } = await project('FROM base\nRUN x\n')
+    await baseImage(store, 'other', 'other')
+    await run()
+    writeFileSync(path('Dockerfile'), 'FROM other\nRUN y\n')
+    await run()
+    writeFileSync(path('Dockerfile'), 'FROM other\nRUN x\n')
+    const reasons = (await run())['RUN x']!.reasons
+    expect(reasons.map(({ kind }) => kind)).not.toContain('result-gone')
+  })
+})
+
+test('--no-cache', async () => {
+  const { build: run } = await project()
+  await run()
+  expect((await run({ noCache: true }))['RUN npm install']!.reasons).toEqual([{ kind: 'no-cache' }])
+})
+
+test('layers that are gone', async () => {
+  const { build: run, store } = await project('FROM base\nRUN x\n')
+  await run()
+  const image = (await store.refs.list())[0]!
+  expect(image.name).toContain('base')
+  for await (const { digest } of store.blobs.list()) {
+    // Only the layer of RUN x is neither of the base image nor a document of an image.
+    const bytes: Uint8Array[] = []
+    for await (const chunk of store.blobs.get(digest)) bytes.push(chunk)
+    if (Buffer.concat(bytes).includes('ran')) await store.blobs.delete(digest)
+  }
+  expect((await run())['RUN x']!.reasons).toEqual([{ kind: 'result-gone' }])
+})
+
+test('a dry run says what decides', async () => {
+  const {
+    predict,
+    build: run,
+    path,
+  } = await project('FROM base AS make\nRUN write /out x\nFROM base\nCOPY --from=make /out /o\nRUN use\n')
+  await run()
+  writeFileSync(
+    path('Dockerfile'),
+    'FROM base AS make\nRUN write /out y\nFROM base\nCOPY --from=make /out /o\nRUN use\n',
+  )
+  const steps = await predict()
+  const make = steps['RUN write /out y']!
+  const copy = steps['COPY --from=make /out /o']!
+  expect([make.outcome, copy.outcome, steps['RUN use']!.outcome]).toEqual(['miss', 'unknown', 'unknown'])
+  expect(copy.reasons).toEqual([{ kind: 'undecided', step: make.step, name: make.name }])
+  expect(steps['RUN use']!.cause).toBe(make.step)
+})
+
+test('an explanation as text', async () => {
+  const { build: run, path } = await project()
+  await run()
+  writeFileSync(path('src/index.ts'), 'changed')
+  const steps = Object.values(await run())
+  const text = formatExplanations(steps)
+  expect(text).toMatch(/MISS {4}\[5\/6\] COPY \. \.\n {5}\/src\/index\.ts: content\n {5}last time: /)
+  expect(text).toMatch(/HIT {5}\[4\/6\] RUN npm install\n/)
+})
+
+test('explaining writes nothing', async () => {
+  const { build: run, predict, store, path } = await project()
+  await run()
+  writeFileSync(path('src/index.ts'), 'changed')
+  const before = [...store.records.keys('')].length
+  await predict()
+  expect([...store.records.keys('')]).toHaveLength(before)
+})
