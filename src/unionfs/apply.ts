@@ -6,7 +6,7 @@
 // replaces it.
 import { LayerError } from '../errors.js'
 import { baseNameOf, joinPath, parentOf } from '../path.js'
-import { PutChange, type Changeset } from './changeset.js'
+import { PutChange, type ChangeSource, type Changeset } from './changeset.js'
 import { EMPTY_CHILDREN } from './children.js'
 import { TreeNode, type Origin } from './node.js'
 import { SYMLINKS_MAX, type Tree } from './tree.js'
@@ -26,12 +26,17 @@ export interface ApplyOptions {
  * @throws LayerError LAYER_PATH_INVALID when the symlinks in an entry's path never end
  */
 export function applyChangeset(tree: Tree, changeset: Changeset, options: ApplyOptions = {}): Tree {
-  return new Application(tree, changeset, options.origin).run()
+  return applySource(tree, { deletions: () => changeset, entries: () => changeset }, options)
+}
+
+/** As `applyChangeset`, for changes that are decoded while they are applied. @internal */
+export function applySource(tree: Tree, changes: ChangeSource, options: ApplyOptions = {}): Tree {
+  return new Application(tree, changes, options.origin).run()
 }
 
 class Application {
   readonly #editor: TreeEditor
-  readonly #changes: Changeset
+  readonly #changes: ChangeSource
   readonly #origin: Origin | undefined
   /** What this layer puts at a path; made when a deletion meets a symlink of the lower layers. */
   #own: Map<string, TreeNode> | undefined
@@ -41,18 +46,18 @@ class Application {
   #handle: DirectoryHandle | undefined
   #epoch = -1
 
-  constructor(tree: Tree, changes: Changeset, origin: Origin | undefined) {
+  constructor(tree: Tree, changes: ChangeSource, origin: Origin | undefined) {
     this.#editor = new TreeEditor(tree)
     this.#changes = changes
     this.#origin = origin
   }
 
   run(): Tree {
-    for (const change of this.#changes) {
+    for (const change of this.#changes.deletions()) {
       if (change.kind === 'delete') this.#delete(change.path)
       else if (change.kind === 'opaque') this.#clear(change.path)
     }
-    for (const change of this.#changes) {
+    for (const change of this.#changes.entries()) {
       if (change instanceof PutChange) this.#put(change.dir, change.name, change.node)
       else if (change.kind === 'put') this.#put(parentOf(change.path), baseNameOf(change.path), change.node)
       else if (change.kind === 'link') this.#link(change.path, change.target)
@@ -75,14 +80,16 @@ class Application {
   #lowerDir(path: string): string | undefined {
     if (this.#editor.lookup(path)?.kind === 'dir') return path
     return this.#follow(path, (at, lower) => {
-      this.#own ??= new Map(
-        this.#changes.flatMap((change) =>
-          change.kind === 'put' ? [[change.path, change.node] as const] : [],
-        ),
-      )
+      this.#own ??= this.#ownNodes()
       const node = lower?.kind === 'dir' ? lower : (this.#own.get(at) ?? lower)
       return node === lower || node?.kind === 'symlink' ? node : undefined
     })
+  }
+
+  #ownNodes(): Map<string, TreeNode> {
+    const own = new Map<string, TreeNode>()
+    for (const change of this.#changes.entries()) if (change.kind === 'put') own.set(change.path, change.node)
+    return own
   }
 
   #put(dir: string, name: string, node: TreeNode): void {

@@ -41,6 +41,14 @@ export class PutChange {
 /** The changes of one layer in the layer's own order. The meaning does not depend on where deletions stand in it. */
 export type Changeset = readonly Change[]
 
+/** A changeset that need not be in memory as a whole. Both may be iterated more than once. @internal */
+export interface ChangeSource {
+  /** The `delete` and `opaque` changes. */
+  deletions(): Iterable<Change>
+  /** The others, in their order. */
+  entries(): Iterable<Change>
+}
+
 /** A change as people read it, as `docker diff` prints it. Paths begin with `/`. */
 export interface ChangeSummary {
   /** Added, changed, deleted. */

@@ -36,6 +36,12 @@ export function childrenFrom(map: ReadonlyMap<string, TreeNode>): Children {
   return map.size > SHARD_FROM ? shard(map, map.size) : FlatChildren.from(map)
 }
 
+/** As `childrenOf`, for names in UTF-16 order without doubles; takes the arrays over. @internal */
+export function childrenFromSorted(names: readonly string[], nodes: readonly TreeNode[]): Children {
+  const flat = new FlatChildren(new NameTable(names), nodes, anyLinked(nodes))
+  return nodes.length > SHARD_FROM ? shard(flat.entries(), nodes.length) : flat
+}
+
 /**
  * Whether a hard-linked file may be in this directory or below it. Errs on the side of `true`; it is what makes hard
  * links free for trees that have none.
@@ -146,14 +152,21 @@ class FlatChildren implements Children {
   }
 
   static from(map: ReadonlyMap<string, TreeNode>): FlatChildren {
-    const names = [...map.keys()]
-    if (isSorted(names)) {
-      const nodes = [...map.values()]
-      return new FlatChildren(new NameTable(names), nodes, anyLinked(nodes))
+    // Arrays of the exact length: a spread of an iterator leaves room for half as much again.
+    const names = Array.from<string>({ length: map.size })
+    const nodes = Array.from<TreeNode>({ length: map.size })
+    let at = 0
+    let linked = false
+    for (const [name, node] of map) {
+      names[at] = name
+      nodes[at++] = node
+      linked ||= isLinked(node)
     }
-    names.sort()
-    const nodes = names.map((name) => map.get(name)!)
-    return new FlatChildren(new NameTable(names), nodes, anyLinked(nodes))
+    if (!isSorted(names)) {
+      names.sort()
+      for (let i = 0; i < at; i++) nodes[i] = map.get(names[i]!)!
+    }
+    return new FlatChildren(new NameTable(names), nodes, linked)
   }
 
   get size(): number {

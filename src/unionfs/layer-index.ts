@@ -3,7 +3,7 @@
 //
 // It is derived data. What does not have the right magic, version, length and checksum counts as absent.
 import { decodePath, encodePath, baseNameOf, parentOf } from '../path.js'
-import { PutChange, type Change, type Changeset } from './changeset.js'
+import { PutChange, type Change, type ChangeSource, type Changeset } from './changeset.js'
 import { SparseContent } from './layer-codec.js'
 import { TreeNode, type ContentSource, type NodeKind, type Origin, type Xattrs } from './node.js'
 
@@ -213,6 +213,7 @@ class IndexWriter {
   #addHoles(index: number, { map }: SparseContent): void {
     this.#holes.push({ index, at: this.#extra.length })
     this.#addNumber(map.dataOffset)
+    this.#addNumber(map.realSize)
     this.#addNumber(map.runs.length)
     for (const run of map.runs) {
       this.#addNumber(run.offset)
@@ -233,15 +234,18 @@ export interface DecodeOptions {
   readonly xxh64: Xxh64
 }
 
-/** The changeset of an index; `undefined` when the bytes are not a whole index of this version. */
-export function decodeLayerIndex(bytes: Uint8Array, options: DecodeOptions): Changeset | undefined {
+/**
+ * The changes in an index; nodes are made while they are iterated, anew each time. `undefined` when the bytes are not
+ * a whole index of this version.
+ */
+export function decodeLayerIndex(bytes: Uint8Array, options: DecodeOptions): IndexReader | undefined {
   const sections = sectionsOf(bytes)
   if (sections === undefined) return undefined
   const at = layout(sections)
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   if (at.end !== bytes.length) return undefined
   if (options.xxh64(bytes.subarray(CHECKED_FROM)) !== view.getBigUint64(16, true)) return undefined
-  return new IndexReader(bytes, sections, options).changes()
+  return new IndexReader(bytes, sections, options)
 }
 
 function sectionsOf(bytes: Uint8Array): Sections | undefined {
@@ -264,7 +268,7 @@ interface MetaRecord {
   readonly xattrs: Xattrs | undefined
 }
 
-class IndexReader {
+class IndexReader implements ChangeSource {
   readonly #view: DataView
   readonly #bytes: Uint8Array
   readonly #at: ReturnType<typeof layout>
@@ -272,6 +276,8 @@ class IndexReader {
   readonly #options: DecodeOptions
   /** Names of directories, names of changes, targets; each a slice that shares the text's memory. */
   readonly #strings: readonly string[]
+  readonly #dirs: readonly string[]
+  readonly #metas: readonly MetaRecord[]
 
   constructor(bytes: Uint8Array, sections: Sections, options: DecodeOptions) {
     this.#bytes = bytes
@@ -280,50 +286,85 @@ class IndexReader {
     this.#counts = sections.counts
     this.#options = options
     this.#strings = decodePath(bytes.subarray(this.#at.text, this.#at.text + sections.textBytes)).split('\0')
+    this.#dirs = this.#readDirs()
+    this.#metas = this.#readMetas()
   }
 
-  changes(): Changeset {
-    const view = this.#view
-    const at = this.#at
-    const { source, origin } = this.#options
-    const dirs = this.#dirs()
-    const metas = this.#metas()
-    const strings = this.#strings
+  *deletions(): Generator<Change> {
+    if (!this.#metas.some((meta) => meta.kind > LINK)) return
+    const names = this.#counts.dirs
+    for (let i = 0; i < this.#counts.n; i++) {
+      const meta = this.#metaOf(i)
+      if (meta.kind > LINK) yield whole(meta.kind, this.#dirOf(i), this.#strings[names + i]!, '')
+    }
+  }
+
+  *entries(): Generator<Change> {
     const names = this.#counts.dirs
     let nextTarget = names + this.#counts.n
-    const out: Change[] = []
+    let nextSha = 0
+    let nextHole = 0
     for (let i = 0; i < this.#counts.n; i++) {
-      const dir = dirs[view.getUint32(at.dir + i * 4, true)]!
-      const meta = metas[view.getUint32(at.meta + i * 4, true)]!
-      const name = strings[names + i]!
-      const target = HAS_TARGET[meta.kind] ? strings[nextTarget++]! : ''
-      if (meta.kind >= LINK) {
-        out.push(whole(meta.kind, dir, name, target))
+      const meta = this.#metaOf(i)
+      if (meta.kind > LINK) continue
+      const name = this.#strings[names + i]!
+      const target = HAS_TARGET[meta.kind] ? this.#strings[nextTarget++]! : ''
+      if (meta.kind === LINK) {
+        yield whole(LINK, this.#dirOf(i), name, target)
         continue
       }
-      const size = view.getFloat64(at.size + i * 8, true)
-      const hasContent = meta.kind === 0 && size > 0
-      const node = new TreeNode({
-        kind: KINDS[meta.kind] as NodeKind,
-        mode: meta.mode,
-        uid: meta.uid,
-        gid: meta.gid,
-        mtimeSec: view.getFloat64(at.mtimeSec + i * 8, true),
-        mtimeNsec: view.getUint32(at.mtimeNsec + i * 4, true),
-        xattrs: meta.xattrs,
-        size,
-        source: hasContent ? source : undefined,
-        offset: hasContent ? view.getFloat64(at.offset + i * 8, true) : 0,
-        target,
-        origin,
-      })
-      out.push(new PutChange(dir, name, node))
+      const source = this.#indexAt(this.#at.holeOf, 2, nextHole) === i ? this.#holes(nextHole++) : undefined
+      const node = this.#node(i, meta, target, source)
+      if (this.#indexAt(this.#at.shaOf, 1, nextSha) === i) node.contentSha256 = this.#sha(nextSha++)
+      yield new PutChange(this.#dirOf(i), name, node)
     }
-    this.#addDigests(out)
-    return this.#withHoles(out)
   }
 
-  #dirs(): string[] {
+  toChangeset(): Changeset {
+    const deletions = this.deletions()
+    const entries = this.entries()
+    return Array.from({ length: this.#counts.n }, (_, i) => {
+      const { value } = this.#metaOf(i).kind > LINK ? deletions.next() : entries.next()
+      return value as Change
+    })
+  }
+
+  #dirOf(i: number): string {
+    return this.#dirs[this.#view.getUint32(this.#at.dir + i * 4, true)]!
+  }
+
+  #metaOf(i: number): MetaRecord {
+    return this.#metas[this.#view.getUint32(this.#at.meta + i * 4, true)]!
+  }
+
+  /** Whose the next digest or sparse map is: both lists are in the order of the changes. */
+  #indexAt(column: number, words: number, position: number): number | undefined {
+    const end = column === this.#at.shaOf ? this.#counts.shas : this.#counts.holes
+    return position < end ? this.#view.getUint32(column + position * words * 4, true) : undefined
+  }
+
+  #node(i: number, meta: MetaRecord, target: string, holes: ContentSource | undefined): TreeNode {
+    const view = this.#view
+    const at = this.#at
+    const size = view.getFloat64(at.size + i * 8, true)
+    const hasContent = meta.kind === 0 && size > 0
+    return new TreeNode({
+      kind: KINDS[meta.kind] as NodeKind,
+      mode: meta.mode,
+      uid: meta.uid,
+      gid: meta.gid,
+      mtimeSec: view.getFloat64(at.mtimeSec + i * 8, true),
+      mtimeNsec: view.getUint32(at.mtimeNsec + i * 4, true),
+      xattrs: meta.xattrs,
+      size,
+      source: holes ?? (hasContent ? this.#options.source : undefined),
+      offset: hasContent && holes === undefined ? view.getFloat64(at.offset + i * 8, true) : 0,
+      target,
+      origin: this.#options.origin,
+    })
+  }
+
+  #readDirs(): string[] {
     const out: string[] = ['']
     for (let i = 1; i < this.#counts.dirs; i++) {
       const parent = out[this.#view.getUint32(this.#at.dirParent + i * 4, true)]!
@@ -333,7 +374,7 @@ class IndexReader {
     return out
   }
 
-  #metas(): MetaRecord[] {
+  #readMetas(): MetaRecord[] {
     return Array.from({ length: this.#counts.metas }, (_, i) => {
       const word = (k: number) => this.#view.getUint32(this.#at.metas + (i * META_WORDS + k) * 4, true)
       const xattrs = word(4) === 0 ? undefined : this.#xattrs(word(4) - 1)
@@ -354,30 +395,18 @@ class IndexReader {
     return out
   }
 
-  #addDigests(out: Change[]): void {
-    for (let i = 0; i < this.#counts.shas; i++) {
-      const change = out[this.#view.getUint32(this.#at.shaOf + i * 4, true)]!
-      let hex = ''
-      for (let k = 0; k < 32; k++) hex += HEX[this.#bytes[this.#at.sha + i * 32 + k]!]
-      if (change.kind === 'put') change.node.contentSha256 = hex
-    }
+  #sha(position: number): string {
+    let hex = ''
+    for (let k = 0; k < 32; k++) hex += HEX[this.#bytes[this.#at.sha + position * 32 + k]!]
+    return hex
   }
 
-  #withHoles(out: Change[]): Change[] {
-    for (let i = 0; i < this.#counts.holes; i++) {
-      const index = this.#view.getUint32(this.#at.holeOf + i * 8, true)
-      let at = this.#at.extra + this.#view.getUint32(this.#at.holeOf + i * 8 + 4, true)
-      const number = () => this.#view.getFloat64((at += 8) - 8, true)
-      const change = out[index] as PutChange
-      const dataOffset = number()
-      const runs = Array.from({ length: number() }, () => ({ offset: number(), length: number() }))
-      const map = { dataOffset, runs, realSize: change.node.size }
-      const source = new SparseContent(map, this.#options.source)
-      const node = change.node.with({ source, offset: 0 })
-      node.contentSha256 = change.node.contentSha256
-      out[index] = new PutChange(change.dir, change.name, node)
-    }
-    return out
+  #holes(position: number): ContentSource {
+    let at = this.#at.extra + this.#view.getUint32(this.#at.holeOf + position * 8 + 4, true)
+    const number = () => this.#view.getFloat64((at += 8) - 8, true)
+    const [dataOffset, realSize] = [number(), number()]
+    const runs = Array.from({ length: number() }, () => ({ offset: number(), length: number() }))
+    return new SparseContent({ dataOffset, runs, realSize }, this.#options.source)
   }
 }
 

@@ -1,7 +1,9 @@
 // The nodes of a tree: immutable, shared between trees, one object per inode. Pure.
 //
 // One class for all kinds, so that a path walk meets one hidden class and stays monomorphic (measured: three times
-// faster than a class a kind), and times as two small integers, because a bigint costs 24 bytes of heap each.
+// faster than a class a kind). Memory decides the rest, for a tree may have a million nodes: what most of a layer's nodes
+// have in common is one record that they share, what only one kind has is one slot, and times are two small integers,
+// because a bigint costs 24 bytes. 96 bytes a node; with a field for each it was 152.
 import type { DiffID } from '../digest.js'
 import type { Children } from './children.js'
 
@@ -50,52 +52,115 @@ export interface NodeInit extends Partial<Meta> {
   readonly ino?: number
 }
 
+/** What nodes have in common. */
+interface Shared {
+  readonly kind: NodeKind
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+  readonly xattrs: Xattrs | undefined
+  readonly origin: Origin | undefined
+}
+
+/** Records that were used lately, by a hash of their numbers; a record that is not found is made again, no harm. */
+const recent: (Shared | undefined)[] = Array.from({ length: 256 }, () => undefined)
+
+function share(
+  kind: NodeKind,
+  mode: number,
+  uid: number,
+  gid: number,
+  xattrs: Xattrs | undefined,
+  origin: Origin | undefined,
+): Shared {
+  const slot = (kind.length ^ (mode * 5) ^ (mode >>> 7) ^ Math.imul(uid, 31) ^ Math.imul(gid, 17)) & 255
+  const known = recent[slot]
+  if (
+    known !== undefined &&
+    known.kind === kind &&
+    known.mode === mode &&
+    known.uid === uid &&
+    known.gid === gid &&
+    known.xattrs === xattrs &&
+    known.origin === origin
+  ) {
+    return known
+  }
+  return (recent[slot] = { kind, mode, uid, gid, xattrs, origin })
+}
+
 /**
  * One inode of a tree. Two names with the same TreeNode object are hard links of one file; `nlink` counts the names that
  * this tree has for it. A change makes a new node (`with`); `ino` survives, so that identity can be followed.
  */
 export class TreeNode implements Meta {
-  readonly kind: NodeKind
+  readonly #shared: Shared
+  /** By kind: a file's source, a directory's children, a symlink's target, a device's numbers. */
+  readonly #own: ContentSource | Children | string | undefined
   readonly ino: number
-  readonly mode: number
-  readonly uid: number
-  readonly gid: number
   readonly mtimeSec: number
   readonly mtimeNsec: number
-  readonly xattrs: Xattrs | undefined
   /** Names of this inode in its tree; 1 for all but hard-linked files (a directory's st_nlink is derived elsewhere). */
   readonly nlink: number
   /** Bytes of a file; length in bytes of a symlink's target; 0 otherwise. */
   readonly size: number
-  /** Files only: content is `source.read(offset, size)`; `undefined` when size is 0. */
-  readonly source: ContentSource | undefined
+  /** Where a file's content begins in its source. */
   readonly offset: number
-  /** Symlink: its target as a path string. Devices: `major:minor`. Otherwise ''. */
-  readonly target: string
-  /** Directories only. */
-  readonly children: Children | undefined
-  readonly origin: Origin | undefined
   /** Files only: sha256 hex of the content, computed at most once. Written by `contentDigest` alone. @internal */
   contentSha256: string | undefined
 
   constructor(init: NodeInit) {
-    this.kind = init.kind
+    const { kind } = init
+    const mode = init.mode ?? (kind === 'dir' ? 0o755 : kind === 'symlink' ? 0o777 : 0o644)
+    const xattrs = init.xattrs === undefined || init.xattrs.size === 0 ? undefined : init.xattrs
+    this.#shared = share(kind, mode, init.uid ?? 0, init.gid ?? 0, xattrs, init.origin)
+    this.#own = ownOf(init)
     this.ino = init.ino ?? ++lastIno
-    this.mode = init.mode ?? (init.kind === 'dir' ? 0o755 : init.kind === 'symlink' ? 0o777 : 0o644)
-    this.uid = init.uid ?? 0
-    this.gid = init.gid ?? 0
     this.mtimeSec = init.mtimeSec ?? 0
     this.mtimeNsec = init.mtimeNsec ?? 0
-    this.xattrs = init.xattrs === undefined || init.xattrs.size === 0 ? undefined : init.xattrs
     this.nlink = init.nlink ?? 1
     this.size = init.size ?? 0
-    this.source = init.source
     this.offset = init.offset ?? 0
-    this.target =
-      init.target ?? (init.rdevMajor === undefined ? '' : `${init.rdevMajor}:${init.rdevMinor ?? 0}`)
-    this.children = init.children
-    this.origin = init.origin
     this.contentSha256 = undefined
+  }
+
+  get kind(): NodeKind {
+    return this.#shared.kind
+  }
+
+  get mode(): number {
+    return this.#shared.mode
+  }
+
+  get uid(): number {
+    return this.#shared.uid
+  }
+
+  get gid(): number {
+    return this.#shared.gid
+  }
+
+  get xattrs(): Xattrs | undefined {
+    return this.#shared.xattrs
+  }
+
+  get origin(): Origin | undefined {
+    return this.#shared.origin
+  }
+
+  /** Files only: content is `source.read(offset, size)`; `undefined` when size is 0. */
+  get source(): ContentSource | undefined {
+    return this.#shared.kind === 'file' ? (this.#own as ContentSource | undefined) : undefined
+  }
+
+  /** Directories only. */
+  get children(): Children | undefined {
+    return this.#shared.kind === 'dir' ? (this.#own as Children | undefined) : undefined
+  }
+
+  /** Symlink: its target as a path string. Devices: `major:minor`. Otherwise ''. */
+  get target(): string {
+    return typeof this.#own === 'string' ? this.#own : ''
   }
 
   get mtimeNs(): bigint {
@@ -111,17 +176,37 @@ export class TreeNode implements Meta {
 
   /** A node that differs in the given fields and keeps its `ino`. */
   with(changes: Partial<NodeInit>): TreeNode {
-    const node = new TreeNode({ ...this, ...changes } as NodeInit)
+    const node = new TreeNode({ ...this.#init(), ...changes })
     if (!('size' in changes) && !('source' in changes) && !('offset' in changes)) {
       node.contentSha256 = this.contentSha256
     }
     return node
   }
 
+  #init(): NodeInit {
+    return {
+      kind: this.kind,
+      ino: this.ino,
+      mode: this.mode,
+      uid: this.uid,
+      gid: this.gid,
+      mtimeSec: this.mtimeSec,
+      mtimeNsec: this.mtimeNsec,
+      xattrs: this.xattrs,
+      nlink: this.nlink,
+      size: this.size,
+      source: this.source,
+      offset: this.offset,
+      target: this.target,
+      children: this.children,
+      origin: this.origin,
+    }
+  }
+
   /** This directory with other entries; itself when they are the same object. */
   withChildren(children: Children): TreeNode {
     if (this.children === children) return this
-    // Spelled out: it is what every edit does to every directory above it, and a spread costs four times as much.
+    // Spelled out: it is what every edit does to every directory above it.
     return new TreeNode({
       kind: this.kind,
       ino: this.ino,
@@ -140,6 +225,24 @@ export class TreeNode implements Meta {
   /** The file's bytes; may share memory with the source: never write into it. Empty for what is not a file. */
   content(): Uint8Array {
     return this.source === undefined || this.size === 0 ? EMPTY : this.source.read(this.offset, this.size)
+  }
+}
+
+/** The slot of a kind: only that kind's own field counts. */
+function ownOf(init: NodeInit): ContentSource | Children | string | undefined {
+  switch (init.kind) {
+    case 'file':
+      return init.source
+    case 'dir':
+      return init.children
+    case 'symlink':
+      return init.target ?? ''
+    case 'chardev':
+    case 'blockdev':
+      // A target that is left over from another kind is no pair of numbers.
+      return init.rdevMajor === undefined ? init.target || '0:0' : `${init.rdevMajor}:${init.rdevMinor ?? 0}`
+    default:
+      return undefined
   }
 }
 

@@ -5,9 +5,9 @@ import { chainIDs, hexOf, type ChainID, type DiffID } from '../digest.js'
 import { LayerError } from '../errors.js'
 import { normalizePath } from '../path.js'
 import { commitLayer, openLayerBlob, scanTar, type BlobReader, type Store } from '../store/index.js'
-import { applyChangeset } from './apply.js'
+import { applySource } from './apply.js'
 import { diffTrees } from './diff.js'
-import type { Changeset } from './changeset.js'
+import type { ChangeSource } from './changeset.js'
 import { contentSourceOf, encodeLayer, readLayer } from './layer-codec.js'
 import { decodeLayerIndex, encodeLayerIndex, type Xxh64 } from './layer-index.js'
 import type { TreeNode } from './node.js'
@@ -63,9 +63,9 @@ function remember(memo: Map<ChainID, Promise<Tree>>, key: ChainID, tree: Promise
 
 async function addLayer(store: Store, below: Promise<Tree>, layer: LayerRef): Promise<Tree> {
   const [lower, archive] = await Promise.all([below, openLayerBlob(store, layer.descriptor, layer.diffID)])
-  const changeset = await readIndexed(store, layer.diffID, archive)
+  const changes = await readIndexed(store, layer.diffID, archive)
   try {
-    return applyChangeset(lower, changeset)
+    return applySource(lower, changes)
   } catch (error) {
     throw error instanceof LayerError ? located(error, archive, layer.diffID) : error
   }
@@ -75,7 +75,7 @@ async function addLayer(store: Store, below: Promise<Tree>, layer: LayerRef): Pr
 const INDEX_KIND = 'layer-index'
 
 /** A layer's changeset by its index; a missing or damaged index is made anew. */
-async function readIndexed(store: Store, diffID: DiffID, archive: BlobReader): Promise<Changeset> {
+async function readIndexed(store: Store, diffID: DiffID, archive: BlobReader): Promise<ChangeSource> {
   const xxh64 = await loadXxh64()
   const options = { source: contentSourceOf(archive), origin: { diffID }, xxh64 }
   const stored = store.sidecars.get(INDEX_KIND, hexOf(diffID))

@@ -2,32 +2,11 @@
 // permissions, times or errno): those are the view's. Hard-link groups are kept right under every edit.
 import { LayerError } from '../errors.js'
 import { baseNameOf, joinPath, normalizePath, parentOf } from '../path.js'
-import { EMPTY_CHILDREN, childrenFrom, mayHoldLinks, type Children } from './children.js'
+import { EMPTY_CHILDREN, mayHoldLinks } from './children.js'
+import { Draft, freeze, type Slot } from './draft.js'
 import { nextIno, type TreeNode } from './node.js'
 import { comparePaths, isWithin } from './path-order.js'
 import { collectLinkedNodes, Tree } from './tree.js'
-
-/** A directory with edits pending. */
-class Draft {
-  node: TreeNode
-  readonly base: Children
-  readonly changes = new Map<string, Slot>()
-
-  constructor(node: TreeNode, base: Children = node.children ?? EMPTY_CHILDREN) {
-    this.node = node
-    this.base = base
-  }
-
-  get(name: string): Slot {
-    if (this.changes.size > 0) {
-      const changed = this.changes.get(name)
-      if (changed !== undefined || this.changes.has(name)) return changed
-    }
-    return this.base.get(name)
-  }
-}
-
-type Slot = TreeNode | Draft | undefined
 
 /** A directory of one editor. @internal */
 export type DirectoryHandle = Draft
@@ -77,8 +56,7 @@ export class TreeEditor {
   *names(path: string): Generator<string> {
     const slot = this.#slot(clean(path))
     if (slot instanceof Draft) {
-      for (const [name, changed] of slot.changes) if (changed !== undefined) yield name
-      for (const [name] of slot.base.entries()) if (!slot.changes.has(name)) yield name
+      yield* slot.names()
     } else if (slot?.children !== undefined) {
       for (const [name] of slot.children.entries()) yield name
     }
@@ -114,7 +92,7 @@ export class TreeEditor {
     if (node.kind === 'dir') this.#putDirectory(directory, dirPath, name, existing, node)
     else {
       if (existing !== undefined && this.#replaceInode(joinPath(dirPath, name), existing, node)) return
-      directory.changes.set(name, single(node))
+      directory.set(name, single(node))
     }
   }
 
@@ -126,7 +104,7 @@ export class TreeEditor {
   #putDirectory(parent: Draft, dirPath: string, name: string, existing: Slot, node: TreeNode): void {
     const below = existing instanceof Draft ? existing : directoryOf(existing)
     if (below instanceof Draft) below.node = node
-    else if (below !== undefined) parent.changes.set(name, new Draft(node, below.children))
+    else if (below !== undefined) parent.set(name, new Draft(node, below.children ?? EMPTY_CHILDREN))
     else this.#putSubtree(joinPath(dirPath, name), parent, existing, node)
   }
 
@@ -178,7 +156,7 @@ export class TreeEditor {
     group.paths.add(at)
     group.stale = true
     this.#mayHaveLinks = true
-    parent.changes.set(name, group.node)
+    parent.set(name, group.node)
   }
 
   /** Removes a path with all below it. The root stays and loses its entries. @returns whether it was there */
@@ -191,7 +169,7 @@ export class TreeEditor {
     const slot = this.#slot(at)
     if (slot === undefined) return false
     this.#detach(at, slot)
-    this.#parentDraft(at).changes.set(baseNameOf(at), undefined)
+    this.#parentDraft(at).set(baseNameOf(at), undefined)
     return true
   }
 
@@ -213,8 +191,8 @@ export class TreeEditor {
       group.paths.add(dest + path.slice(source.length))
     }
     this.#forgetLast()
-    parent.changes.set(baseNameOf(dest), slot)
-    this.#parentDraft(source).changes.set(baseNameOf(source), undefined)
+    parent.set(baseNameOf(dest), slot)
+    this.#parentDraft(source).set(baseNameOf(source), undefined)
   }
 
   /** The tree with all edits; the same object when nothing changed. The editor is spent afterwards. */
@@ -233,7 +211,7 @@ export class TreeEditor {
 
   #putSubtree(at: string, parent: Draft, existing: Slot, node: TreeNode): void {
     this.#detach(at, existing)
-    parent.changes.set(baseNameOf(at), node)
+    parent.set(baseNameOf(at), node)
     for (const linked of collectLinkedNodes(node, at).values()) {
       const first = linked[0]!.node
       const ino = this.#inoInUse(first.ino) ? nextIno() : first.ino
@@ -288,7 +266,7 @@ export class TreeEditor {
           throw entryError(path, `parent ${show(wanted.slice(0, end))} of ${show(path)} ${what}`)
         }
         slot = new Draft(dir)
-        draft.changes.set(name, slot)
+        draft.set(name, slot)
       }
       draft = slot
       start = end + 1
@@ -361,7 +339,7 @@ export class TreeEditor {
       stale: true,
     }
     this.#groups.set(ino, group)
-    if (ino !== node.ino) this.#parentDraft(path).changes.set(baseNameOf(path), group.node)
+    if (ino !== node.ino) this.#parentDraft(path).set(baseNameOf(path), group.node)
     return group
   }
 
@@ -370,7 +348,7 @@ export class TreeEditor {
     if (!group.stale || group.paths.size === 0) return
     const node =
       group.node.nlink === group.paths.size ? group.node : group.node.with({ nlink: group.paths.size })
-    for (const path of group.paths) this.#parentDraft(path).changes.set(baseNameOf(path), node)
+    for (const path of group.paths) this.#parentDraft(path).set(baseNameOf(path), node)
   }
 
   #newLinks(): Map<number, readonly string[]> | undefined {
@@ -417,34 +395,4 @@ function why(target: TreeNode | undefined): string {
 
 function entryError(path: string, message: string): LayerError {
   return new LayerError('LAYER_ENTRY_INVALID', message, { data: { path } })
-}
-
-/** Immutable nodes from drafts, deepest first, without recursion: a tree may be deeper than the call stack. */
-function freeze(root: Draft): TreeNode {
-  const frozen = new Map<Draft, TreeNode>()
-  const todo: Draft[] = [root]
-  while (todo.length > 0) {
-    const draft = todo.at(-1)!
-    const depth = todo.length
-    for (const slot of draft.changes.values()) {
-      if (slot instanceof Draft && !frozen.has(slot)) todo.push(slot)
-    }
-    if (todo.length > depth) continue
-    todo.pop()
-    if (!frozen.has(draft)) frozen.set(draft, freezeOne(draft, frozen))
-  }
-  return frozen.get(root)!
-}
-
-function freezeOne(draft: Draft, frozen: ReadonlyMap<Draft, TreeNode>): TreeNode {
-  const changes = draft.changes
-  if (changes.size === 0 && draft.base === (draft.node.children ?? EMPTY_CHILDREN)) return draft.node
-  for (const [name, slot] of changes) {
-    if (slot instanceof Draft) changes.set(name, frozen.get(slot)!)
-    else if (slot === undefined && draft.base.size === 0) changes.delete(name)
-  }
-  const settled = changes as Map<string, TreeNode | undefined>
-  const children =
-    draft.base.size === 0 ? childrenFrom(settled as Map<string, TreeNode>) : draft.base.with(settled)
-  return draft.node.withChildren(children)
 }

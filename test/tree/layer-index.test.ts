@@ -36,7 +36,7 @@ describe('index', () => {
         const tar = bytesOf(encodeLayer(diffTrees(a, b)))
         const changes = readLayer(tar)
         const index = encodeLayerIndex(changes, xxh64)
-        const again = decodeLayerIndex(index, { source: contentSourceOf(tar), xxh64 })!
+        const again = decodeLayerIndex(index, { source: contentSourceOf(tar), xxh64 })!.toChangeset()
         expect(again.map(({ kind, path }) => [kind, path])).toEqual(
           changes.map(({ kind, path }) => [kind, path]),
         )
@@ -57,7 +57,10 @@ describe('index', () => {
     )
     const changes = readLayer(tar)
     for (const change of changes) if (change.kind === 'put') contentDigest(change.node)
-    const again = decodeLayerIndex(encodeLayerIndex(changes, xxh64), { source: contentSourceOf(tar), xxh64 })!
+    const again = decodeLayerIndex(encodeLayerIndex(changes, xxh64), {
+      source: contentSourceOf(tar),
+      xxh64,
+    })!.toChangeset()
     expect(again.map(({ path }) => path)).toEqual(['sparse', 'a\udcc3', '\udca9', 'plain'])
     for (const [i, change] of again.entries()) {
       const want = changes[i]!
@@ -75,7 +78,8 @@ describe('index', () => {
       block({ name: 'd/', type: '5' }),
     )
     const index = encodeLayerIndex(readLayer(tar), xxh64)
-    const decode = (bytes: Uint8Array) => decodeLayerIndex(bytes, { source: contentSourceOf(tar), xxh64 })
+    const decode = (bytes: Uint8Array) =>
+      decodeLayerIndex(bytes, { source: contentSourceOf(tar), xxh64 })?.toChangeset()
     expect(decode(index)).toHaveLength(2)
     for (let at = 0; at < index.length; at++) {
       // Bytes 12 to 15 are reserved.
