@@ -5,7 +5,7 @@ import { StoreError } from '../errors.js'
 import type { BlobBytes, BlobInfo, Expectation, Ingest } from './blobs.js'
 import { BlobWriter, feed } from './blob-writer.js'
 import type { DiskFs } from './disk-fs.js'
-import { type Disk, makeOwnFolder } from './disk-layout.js'
+import type { Disk } from './disk-layout.js'
 import type { Lock } from './lock.js'
 import { checkExpectation } from './verify.js'
 
@@ -24,12 +24,11 @@ export class DiskIngests {
   async open(name: string): Promise<Ingest> {
     const { fs, paths } = this.disk
     const folder = `${paths.ingest}/${hexOf(digestOf(name)).slice(0, 32)}`
-    const release = this.lockIn(`${folder}/lock`).take()
+    const release = await this.lockIn(`${folder}/lock`).take()
     if (release === undefined) {
       throw new StoreError('INGEST_BUSY', `someone else is writing ${name}`, { data: { name } })
     }
     try {
-      makeOwnFolder(this.disk)
       const path = `${folder}/data`
       const before = await hashFile(fs, path)
       // A commit that failed late has made it read-only.

@@ -66,19 +66,31 @@ export interface Disk {
   tempName(): string
 }
 
+/** Makes a folder with its parents, and makes sure that they are found again after a crash. */
+export async function makeFolder(disk: Disk, path: string): Promise<void> {
+  const { fs } = disk
+  if (fs.stat(path) !== undefined) return
+  const parent = path.slice(0, path.lastIndexOf('/'))
+  if (parent !== '' && parent !== '.' && parent !== '..') await makeFolder(disk, parent)
+  fs.makeDir(path)
+  await syncFolder(disk, parent === '' ? (path.startsWith('/') ? '/' : '.') : parent)
+}
+
 /** Makes `lamella/` and its temporary folder, marked with the format's version. Called before the first write. */
-export function makeOwnFolder({ fs, paths }: Disk): void {
+export async function makeOwnFolder(disk: Disk): Promise<void> {
+  const { fs, paths } = disk
   if (fs.stat(paths.temp) !== undefined) return
-  fs.makeDir(paths.temp)
-  // A torn write is harmless: `openLayout` takes a format file that is no number for this version.
-  if (fs.stat(paths.format) === undefined) {
+  await makeFolder(disk, paths.temp)
+  try {
+    // A torn write is harmless: `openLayout` takes a format file that is no number for this version.
+    const fd = fs.open(paths.format, 'create')
     try {
-      const fd = fs.open(paths.format, 'create')
       fs.write(fd, new TextEncoder().encode(`${FORMAT_VERSION}\n`))
+    } finally {
       fs.close(fd)
-    } catch (error) {
-      if (errnoOf(error) !== 'EEXIST') throw error
     }
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') throw error
   }
 }
 
@@ -88,15 +100,14 @@ export interface TempFile {
   readonly fd: number
 }
 
-export function createTemp(disk: Disk, permissions?: number): TempFile {
+export async function createTemp(disk: Disk, permissions?: number): Promise<TempFile> {
   const path = `${disk.paths.temp}/${disk.tempName()}`
-  const open = () => disk.fs.open(path, 'create', permissions)
   try {
-    return { path, fd: open() }
+    return { path, fd: disk.fs.open(path, 'create', permissions) }
   } catch (error) {
     if (errnoOf(error) !== 'ENOENT') throw error
-    makeOwnFolder(disk)
-    return { path, fd: open() }
+    await makeOwnFolder(disk)
+    return { path, fd: disk.fs.open(path, 'create', permissions) }
   }
 }
 
@@ -123,7 +134,7 @@ export async function replaceFile(disk: Disk, path: string, bytes: Uint8Array): 
 }
 
 async function writeTemp(disk: Disk, bytes: Uint8Array): Promise<TempFile> {
-  const temp = createTemp(disk)
+  const temp = await createTemp(disk)
   let closed = false
   try {
     disk.fs.write(temp.fd, bytes)
@@ -188,15 +199,15 @@ export async function openLayout(disk: Disk, create: boolean): Promise<void> {
 
 /** The layout file comes last: a folder without one was never a store, so an interrupted start is simply begun again. */
 async function createLayout(disk: Disk): Promise<void> {
-  const { fs, paths } = disk
-  readable(paths.root, () => {
-    fs.makeDir(paths.root)
-    makeOwnFolder(disk)
-    fs.makeDir(paths.blobs)
-  })
+  const { paths } = disk
+  try {
+    await makeOwnFolder(disk)
+    await makeFolder(disk, paths.blobs)
+  } catch (cause) {
+    throw unreadable(paths.root, cause)
+  }
   await createFile(disk, paths.index, canonicalJson(EMPTY_INDEX))
   await createFile(disk, paths.layout, canonicalJson({ imageLayoutVersion: LAYOUT_VERSION }))
-  await syncFolder(disk, `${paths.root}/blobs`)
   await syncFolder(disk, paths.root)
 }
 
@@ -214,14 +225,18 @@ function readable<T>(root: string, call: () => T): T {
   try {
     return call()
   } catch (cause) {
-    if (cause instanceof StoreError) throw cause
-    const code = errnoOf(cause)
-    const kind = code === 'ENOTDIR' || code === 'EEXIST' ? 'STORE_NOT_OCI' : 'STORE_UNREADABLE'
-    throw new StoreError(kind, `cannot open the store ${root}: ${(cause as Error).message}`, {
-      data: { path: root, errno: code },
-      cause,
-    })
+    throw unreadable(root, cause)
   }
+}
+
+function unreadable(root: string, cause: unknown): unknown {
+  const code = errnoOf(cause)
+  if (code === undefined || cause instanceof StoreError) return cause
+  const kind = code === 'ENOTDIR' || code === 'EEXIST' ? 'STORE_NOT_OCI' : 'STORE_UNREADABLE'
+  return new StoreError(kind, `cannot open the store ${root}: ${(cause as Error).message}`, {
+    data: { path: root, errno: code },
+    cause,
+  })
 }
 
 function checkLayoutVersion(root: string, bytes: Uint8Array): void {

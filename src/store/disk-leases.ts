@@ -2,7 +2,7 @@
 // costs what is added. An unfinished last line, left by a crash, was never promised to anyone.
 import { type Digest, isDigest } from '../digest.js'
 import type { Env } from '../env.js'
-import { createTemp, type Disk, discardTemp, makeOwnFolder, syncFolder } from './disk-layout.js'
+import { createTemp, type Disk, discardTemp, makeFolder, syncFolder } from './disk-layout.js'
 import { errnoOf } from './disk-fs.js'
 import { DEFAULT_LEASE_TTL_MS, leaseNotFound, msToNs } from './leases.js'
 import type { Lease, LeaseStore } from './store.js'
@@ -28,9 +28,8 @@ export class DiskLeaseStore implements LeaseStore {
     const id = this.env.randomId()
     const ttlMs = options.ttlMs ?? DEFAULT_LEASE_TTL_MS
     const line = this.#line(ttlMs, [])
-    makeOwnFolder(this.disk)
-    fs.makeDir(paths.leases)
-    const temp = createTemp(this.disk)
+    await makeFolder(this.disk, paths.leases)
+    const temp = await createTemp(this.disk)
     try {
       await this.#writeAndClose(temp.fd, line)
       fs.rename(temp.path, this.#path(id))

@@ -3,7 +3,7 @@ import { canonicalJson, REF_NAME_ANNOTATION, type Descriptor } from '../descript
 import { digestOf, hexOf, type Digest } from '../digest.js'
 import type { Env } from '../env.js'
 import type { BlobStore } from './blobs.js'
-import { type Disk, makeOwnFolder, replaceFile, syncFolder } from './disk-layout.js'
+import { type Disk, makeFolder, replaceFile, syncFolder } from './disk-layout.js'
 import { msToNs } from './leases.js'
 import {
   checkExpectedRef,
@@ -114,8 +114,7 @@ export class DiskRefStore implements RefStore {
     lines.push({ name, time, before: before ?? null, after: after ?? null })
     const path = this.#logPath(name)
     const isNew = fs.stat(path) === undefined
-    if (isNew) makeOwnFolder(this.disk)
-    if (isNew) fs.makeDir(paths.reflog)
+    if (isNew) await makeFolder(this.disk, paths.reflog)
     const fd = fs.open(path, isNew ? 'create' : 'append')
     try {
       // A line that a crash left unfinished ends here.

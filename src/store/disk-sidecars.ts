@@ -21,7 +21,7 @@ export class DiskSidecarStore implements SidecarStore {
   async put(kind: string, key: string, bytes: Uint8Array): Promise<void> {
     checkSidecarName(kind, key)
     const { fs } = this.disk
-    const temp = createTemp(this.disk)
+    const temp = await createTemp(this.disk)
     let closed = false
     try {
       fs.write(temp.fd, seal(`${kind}/${key}`, bytes, this.checksum))

@@ -1,5 +1,6 @@
 // A whole Store in a folder. Opening reads two small files; everything else is opened when it is first used. An effect
 // file: it brings the disk store's parts together with Node's.
+import { uptime } from 'node:os'
 import { crc32 } from 'node:zlib'
 import { systemEnv, type Env } from '../env.js'
 import { closeable } from './closeable.js'
@@ -33,9 +34,15 @@ export interface DiskStoreOptions {
 export interface Processes {
   current(): Owner
   isAlive(owner: Owner): boolean | undefined
+  /** When the machine was started, in milliseconds since the epoch. */
+  bootMs(): number
 }
 
-const systemProcesses: Processes = { current: currentOwner, isAlive: isOwnerAlive }
+const systemProcesses: Processes = {
+  current: currentOwner,
+  isAlive: isOwnerAlive,
+  bootMs: () => Date.now() - uptime() * 1000,
+}
 
 /** @see openDiskStore in open.ts */
 export async function openDiskStoreNow(path: string, options: DiskStoreOptions = {}): Promise<Store> {
@@ -61,8 +68,10 @@ export async function openDiskStoreNow(path: string, options: DiskStoreOptions =
     sidecars,
     path,
     exclusive: (fn) => lock.run(() => sweeping(disk, fn)),
-    tidy: async () =>
-      leases.sweep() + tidyTemp(disk, isRunning, nowMs()) + tidyIngests(disk, lockIn, nowMs()),
+    async tidy() {
+      const ingests = await tidyIngests(disk, lockIn, nowMs())
+      return leases.sweep() + tidyTemp(disk, isRunning, nowMs()) + ingests
+    },
     space: async () => disk.fs.space(path),
     audit: async () => auditDisk(disk, { refs, sidecars, records: database }),
     async release() {
@@ -90,12 +99,11 @@ function createLockIn(disk: Disk, folder: string, nowMs: () => number, processes
   return createLock({
     fs: disk.fs,
     folder,
-    tempPath: () => {
-      makeOwnFolder(disk)
-      return `${disk.paths.temp}/${disk.tempName()}`
-    },
+    prepare: () => makeOwnFolder(disk),
+    tempPath: () => `${disk.paths.temp}/${disk.tempName()}`,
     owner: processes.current,
     isAlive: processes.isAlive,
+    bootMs: processes.bootMs,
     nowMs,
   })
 }

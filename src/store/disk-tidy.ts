@@ -22,13 +22,17 @@ export function tidyTemp({ fs, paths }: Disk, isRunning: (pid: number) => boolea
 }
 
 /** Removes ingests that were last written a day ago and that nobody holds. */
-export function tidyIngests({ fs, paths }: Disk, lockIn: (folder: string) => Lock, nowMs: number): number {
+export async function tidyIngests(
+  { fs, paths }: Disk,
+  lockIn: (folder: string) => Lock,
+  nowMs: number,
+): Promise<number> {
   let count = 0
   for (const id of fs.readDir(paths.ingest) ?? []) {
     const folder = `${paths.ingest}/${id}`
     const data = fs.stat(`${folder}/data`)
     if (data !== undefined && nowMs - data.mtimeMs <= DAY_MS) continue
-    const release = lockIn(`${folder}/lock`).take()
+    const release = await lockIn(`${folder}/lock`).take()
     if (release === undefined) continue
     if (fs.remove(`${folder}/data`)) count++
     release()

@@ -14,7 +14,7 @@ import {
 import { BlobWriter, feed } from './blob-writer.js'
 import { DiskIngests } from './disk-ingest.js'
 import { errnoOf, isReadOnlyError } from './disk-fs.js'
-import { blobPath, createTemp, discardTemp, type Disk } from './disk-layout.js'
+import { blobPath, createTemp, discardTemp, makeFolder, type Disk } from './disk-layout.js'
 import { FdPool } from './fd-pool.js'
 import type { Lock } from './lock.js'
 import { checkRange } from './memory.js'
@@ -195,7 +195,7 @@ export class DiskBlobStore implements BlobStore {
   }
 
   async #write(bytes: BlobBytes, expect: Expectation, signal: AbortSignal | undefined): Promise<BlobInfo> {
-    const temp = createTemp(this.#disk, 0o444)
+    const temp = await createTemp(this.#disk, 0o444)
     const writer = new BlobWriter(this.#disk.fs, temp.fd, expect)
     let closed = false
     try {
@@ -227,7 +227,7 @@ export class DiskBlobStore implements BlobStore {
       fs.rename(from, path)
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT' || fs.stat(paths.blobs) !== undefined) throw error
-      fs.makeDir(paths.blobs)
+      await makeFolder(this.#disk, paths.blobs)
       fs.rename(from, path)
     }
     await this.#syncFolder()

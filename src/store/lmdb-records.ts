@@ -10,6 +10,8 @@ import type { RecordBatch, RecordStore } from './store.js'
 type Database = RootDatabase<Uint8Array, Uint8Array>
 
 const decoder = new TextDecoder()
+/** No machine crashes and is up again within this time. */
+const YOUNG_MS = 3000
 
 export class LmdbRecordStore implements RecordStore {
   #database: Database | undefined
@@ -33,6 +35,7 @@ export class LmdbRecordStore implements RecordStore {
       return [bytes, seal(key, value, this.checksum)] as const
     })
     const deletes = [...(batch.delete ?? [])].map(checkRecordKey)
+    if (puts.length > 0) await makeOwnFolder(this.disk)
     const database = this.#opened(puts.length > 0)
     if (database === undefined || puts.length + deletes.length === 0) return
     await database.transaction(() => {
@@ -62,6 +65,11 @@ export class LmdbRecordStore implements RecordStore {
     }
   }
 
+  /** Lets the next `get` see what other processes have written by now. */
+  refresh(): void {
+    this.#database?.resetReadTxn()
+  }
+
   async close(): Promise<void> {
     const database = this.#database
     this.#database = undefined
@@ -76,13 +84,18 @@ export class LmdbRecordStore implements RecordStore {
   #dropTorn(): void {
     const { fs, paths } = this.disk
     const data = `${paths.records}/data.mdb`
-    const stat = fs.stat(data)
-    if (stat === undefined) return
-    const head = new Uint8Array(2 * 65536)
+    if (fs.stat(data) === undefined) return
     const fd = fs.open(data, 'read')
-    const count = fs.read(fd, head, 0)
-    fs.close(fd)
-    if (!isTorn(head.subarray(0, count), stat.size)) return
+    try {
+      const head = new Uint8Array(2 * 65536)
+      const count = fs.read(fd, head, 0)
+      // Its size comes after its metas: it only grows, and grows before a meta says so. A young one without metas may be
+      // about to get them from the process that makes it.
+      const { size, mtimeMs } = fs.statFd(fd)
+      if (!isTorn(head.subarray(0, count), size) || Date.now() - mtimeMs < YOUNG_MS) return
+    } finally {
+      fs.close(fd)
+    }
     fs.remove(data)
     fs.remove(`${paths.records}/lock.mdb`)
   }
@@ -92,7 +105,6 @@ export class LmdbRecordStore implements RecordStore {
     this.#dropTorn()
     if (fs.stat(`${paths.records}/data.mdb`) === undefined) {
       if (!create) return undefined
-      makeOwnFolder(this.disk)
       fs.makeDir(paths.records)
     }
     return loadLmdb().open({

@@ -12,11 +12,15 @@ export interface LockOptions {
   readonly fs: DiskFs
   /** The lock's folder, made when it is first needed. */
   readonly folder: string
-  /** Where the file is written before it is linked: a folder of the same file system that exists once called. */
+  /** Makes the folder of `tempPath`. */
+  readonly prepare: () => Promise<void>
+  /** Where the file is written before it is linked: in the same file system. */
   readonly tempPath: () => string
   readonly owner: () => Owner
   /** `undefined` when it cannot be known. */
   readonly isAlive: (owner: Owner) => boolean | undefined
+  /** When the machine was started, in milliseconds since the epoch. */
+  readonly bootMs: () => number
   readonly nowMs: () => number
 }
 
@@ -35,21 +39,29 @@ export interface Lock {
   /** Runs `fn` while no other process, and nothing else in this one, holds the lock. */
   run<T>(fn: () => Promise<T>): Promise<T>
   /** Takes the lock if it is free. @returns how to release it, or `undefined` when someone else has it */
-  take(): (() => void) | undefined
+  take(): Promise<(() => void) | undefined>
 }
 
 export function createLock(options: LockOptions): Lock {
   const mutex = createMutex()
+  const state: LockState = { ...options, given: new Set() }
   return {
-    run: (fn) => mutex.run(() => runLocked(options, fn)),
-    take() {
-      const held = tryAcquire(options)
-      return held && keep(options, held)
+    run: (fn) => mutex.run(() => runLocked(state, fn)),
+    async take() {
+      await options.prepare()
+      const held = tryAcquire(state)
+      return held && keep(state, held)
     },
   }
 }
 
-async function runLocked<T>(options: LockOptions, fn: () => Promise<T>): Promise<T> {
+interface LockState extends LockOptions {
+  /** Lock files that this process has given up but could not rename: free for it, and for all once it ends. */
+  readonly given: Set<string>
+}
+
+async function runLocked<T>(options: LockState, fn: () => Promise<T>): Promise<T> {
+  await options.prepare()
   const release = keep(options, await acquire(options))
   try {
     return await fn()
@@ -59,12 +71,16 @@ async function runLocked<T>(options: LockOptions, fn: () => Promise<T>): Promise
 }
 
 /** Gives signs of life until it is released. */
-function keep(options: LockOptions, held: Held): () => void {
+function keep(options: LockState, held: Held): () => void {
   const heartbeat = setInterval(() => beat(options, held), HEARTBEAT_MS)
   heartbeat.unref()
   return () => {
     clearInterval(heartbeat)
-    options.fs.rename(held.path, `${held.path}.free`)
+    try {
+      options.fs.rename(held.path, `${held.path}.free`)
+    } catch {
+      options.given.add(held.path)
+    }
   }
 }
 
@@ -76,7 +92,7 @@ function beat({ fs, nowMs }: LockOptions, held: Held): void {
   }
 }
 
-async function acquire(options: LockOptions): Promise<Held> {
+async function acquire(options: LockState): Promise<Held> {
   for (let wait = WAIT_MIN_MS; ; wait = Math.min(wait * 2, WAIT_MAX_MS)) {
     const held = tryAcquire(options)
     if (held !== undefined) return held
@@ -87,7 +103,7 @@ async function acquire(options: LockOptions): Promise<Held> {
 }
 
 /** One attempt. @returns `undefined` when someone else has it, or was faster */
-export function tryAcquire(options: LockOptions): Held | undefined {
+function tryAcquire(options: LockState): Held | undefined {
   const { fs, folder } = options
   const top = highest(namesIn(fs, folder))
   if (top !== undefined && !top.free && !isAbandoned(options, `${folder}/${top.number}`)) return undefined
@@ -163,7 +179,8 @@ function createWhole(fs: DiskFs, path: string, bytes: Uint8Array): boolean {
   return true
 }
 
-function isAbandoned(options: LockOptions, path: string): boolean {
+function isAbandoned(options: LockState, path: string): boolean {
+  if (options.given.has(path)) return true
   const stat = options.fs.stat(path)
   const bytes = options.fs.readFile(path)
   // It was released a moment ago: not abandoned, but the next attempt will find it free.
@@ -171,6 +188,8 @@ function isAbandoned(options: LockOptions, path: string): boolean {
   const owner = parseOwner(bytes)
   const alive = owner && options.isAlive(owner)
   if (alive !== undefined) return !alive
+  // Lock files are not synced: a power cut may leave one without its text, and then it is older than this boot.
+  if (owner === undefined && stat.mtimeMs < options.bootMs()) return true
   return options.nowMs() - stat.mtimeMs > SILENCE_MS
 }
 

@@ -143,7 +143,8 @@ function applyPolicy(
   )
   const queue = new Candidates(eligible, (key) => held.get(key) === 0)
   const removed: CacheRecordInfo[] = []
-  while (cap === 0 || total >= cap) {
+  const isTooMuch = () => cap === 0 || total >= cap
+  while (isTooMuch()) {
     const batch = cap === 0 ? queue.all() : queue.leastValuable()
     if (batch.length === 0) break
     for (const record of batch) {

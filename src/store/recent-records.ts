@@ -53,7 +53,7 @@ export class RecentRecordStore implements RecordStore {
   }
 
   async close(): Promise<void> {
-    if (this.#asked.size > 0) this.#save()
+    if (this.#asked.size > 0) await this.#save()
     await this.inner.close()
   }
 
@@ -110,25 +110,27 @@ export class RecentRecordStore implements RecordStore {
   }
 
   /** Best effort: a store that cannot be written is read the slower way. */
-  #save(): void {
+  async #save(): Promise<void> {
     try {
       const version = this.#version()
       if (version === undefined) return
+      // lmdb may still look at the state of a moment ago.
+      this.inner.refresh()
       const entries: Entries = new Map()
       for (const key of this.#asked) entries.set(key, this.inner.get(key))
       for (const [key, value] of this.#recent ?? []) if (entries.size < KEYS_MAX) entries.set(key, value)
       const bytes = encode(version, entries)
       // Another process may have written while the values were read: then they are of no one state.
       if (bytes.byteLength > BYTES_MAX || this.#version() !== version) return
-      this.#replace(seal(NAME, bytes, this.inner.checksum))
+      await this.#replace(seal(NAME, bytes, this.inner.checksum))
     } catch {
       // as above
     }
   }
 
-  #replace(bytes: Uint8Array): void {
+  async #replace(bytes: Uint8Array): Promise<void> {
     const { fs } = this.disk
-    const temp = createTemp(this.disk)
+    const temp = await createTemp(this.disk)
     let closed = false
     try {
       fs.write(temp.fd, bytes)

@@ -1,5 +1,5 @@
 // fsck: each kind of damage is found, named, and repaired as far as it can be.
-import { appendFileSync, chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { appendFileSync, chmodSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
@@ -231,6 +231,7 @@ describe('what lies beside the blobs', () => {
     ]) {
       expect(isTorn(bytes, bytes.length)).toBe(true)
       writeFileSync(file, bytes)
+      utimesSync(file, 1, 1)
       const again = await openDiskStore(folder, { durability: 'none' })
       expect(again.records.get('key')).toBeUndefined()
       await again.records.write({ put: [['key', Buffer.from('new')]] })

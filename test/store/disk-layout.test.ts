@@ -336,8 +336,8 @@ test('durability: full syncs every file and folder, none syncs nothing', async (
     await store.close()
     return { opened, put: put - opened, tagged: syncs - put }
   }
-  // index.json and oci-layout, then blobs/ and the root; the blob, then its folder; index.json, the root, the reflog and
-  // its folder.
-  expect(await count('full')).toEqual({ opened: 4, put: 2, tagged: 4 })
+  // Each folder that is made, by its parent (lamella, tmp, blobs, sha256); index.json, oci-layout, and the root that names
+  // them. The blob, then its folder. index.json, the root; reflog/ by its parent, the log, reflog/ that names it.
+  expect(await count('full')).toEqual({ opened: 7, put: 2, tagged: 5 })
   expect(await count('none')).toEqual({ opened: 0, put: 0, tagged: 0 })
 })
