@@ -47,6 +47,13 @@ const COMMANDS: Readonly<
     summary: 'show what the layers of an image cost and share',
     load: () => import('./commands/analyze.js'),
   },
+  df: { summary: 'show what takes space in the store', load: () => import('./commands/df.js') },
+  gc: { summary: 'remove blobs that nothing needs', load: () => import('./commands/gc.js') },
+  prune: {
+    summary: 'remove what is old or rarely used from the build cache',
+    load: () => import('./commands/prune.js'),
+  },
+  fsck: { summary: 'check the store, and repair it', load: () => import('./commands/fsck.js') },
 }
 
 const EXIT_FAILURE = 1

@@ -347,6 +347,92 @@ describe('names and archives', () => {
   })
 })
 
+describe('why, what if, and mistakes', () => {
+  test('--explain names the file that caused a miss, and what followed from it', () => {
+    dockerfile('FROM scratch\nCOPY a /a\nCOPY sub /sub\n')
+    ok(['build', '-q', context])
+    writeFileSync(join(context, 'a'), 'changed\n')
+    const { stdout } = ok(['build', '-q', '--explain', context])
+    expect(stdout).toMatch(/MISS +\[1\/2\] COPY a \/a\n.*\ba\b/)
+    expect(stdout).toMatch(/MISS +\[2\/2\] COPY sub \/sub\n.*COPY a \/a/)
+    expect(JSON.parse(ok(['build', '-q', '--explain', '--json', context]).stdout)).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ name: '[1/2] COPY a /a', outcome: 'hit', reasons: [] }),
+      ]),
+    )
+  })
+
+  test('--dry-run predicts, and writes nothing', () => {
+    ok(['build', '-q', '-t', 'app', context])
+    const before = ok(['images', '--json']).stdout
+    writeFileSync(join(context, 'a'), 'changed\n')
+    const { stdout } = ok(['build', '--dry-run', '-t', 'app', context])
+    expect(stdout).toMatch(/HIT +\[1\/2\] WORKDIR/)
+    expect(stdout).toMatch(/MISS +\[2\/2\] COPY/)
+    expect(ok(['images', '--json']).stdout).toBe(before)
+    expect(ok(['build', '--dry-run', context]).stdout).toBe(stdout)
+  })
+
+  test('--check, as text and as JSON', () => {
+    dockerfile('FROM scratch\nMAINTAINER me\nCOPY . .\n')
+    expect(ok(['build', '--check', context]).stdout).toContain('MaintainerDeprecated')
+    const report = JSON.parse(ok(['build', '--check', '--json', context]).stdout) as {
+      warnings: { ruleName: string }[]
+    }
+    expect(report.warnings.map(({ ruleName }) => ruleName)).toEqual(['MaintainerDeprecated'])
+    writeFileSync(join(context, '.dockerignore'), 'a\n')
+    dockerfile('FROM scratch\nCOPY a /\n')
+    expect(ok(['build', '--check', context]).stdout).toContain('CopyIgnoredFile')
+    dockerfile('# check=error=true\nFROM scratch\nMAINTAINER me\n')
+    expect(lamella(['build', '--check', context])).toMatchObject({ status: 1 })
+  })
+})
+
+describe('keeping the store', () => {
+  test('df, prune, gc: what an image needs stays, the rest goes', () => {
+    ok(['build', '-q', '-t', 'app', context])
+    writeFileSync(join(context, 'a'), 'changed\n')
+    ok(['build', '-q', '-t', 'app', context])
+    expect(JSON.parse(ok(['df', '--json']).stdout)).toMatchObject({
+      images: [{ names: ['app:latest'], missing: 0 }],
+    })
+    expect(ok(['df', '--verbose']).stdout).toContain('build cache: steps')
+    expect(ok(['prune', '--dry-run']).stderr).toMatch(/^\d+ records/)
+    expect(ok(['prune', '--all']).stderr).toContain('freed')
+    expect(JSON.parse(ok(['df', '--json']).stdout)).toMatchObject({ cache: { count: 0 }, records: [] })
+    expect(ok(['cat', 'app', '/app/a']).stdout).toBe('changed\n')
+    expect(ok(['gc', '--dry-run']).stderr).toMatch(/^\d+ blobs/)
+    expect(ok(['gc']).stderr).toContain('freed')
+    expect(ok(['fsck']).stderr).toBe('the store is sound\n')
+    ok(['build', '-q', '-t', 'app', context])
+  })
+
+  test.each([
+    [['--keep-duration', '2x'], '--keep-duration 2x'],
+    [['--max-used-space', 'much'], '--max-used-space much'],
+  ])('prune %j is a wrong command line', (args, message) => {
+    ok(['build', '-q', context])
+    expect(lamella(['prune', ...args])).toMatchObject({ status: 2, stderr: expect.stringContaining(message) })
+  })
+
+  test('fsck finds a flipped bit', () => {
+    ok(['build', '-q', '-t', 'app', context])
+    const [{ layers }] = JSON.parse(ok(['inspect', 'app']).stdout) as [{ layers: { digest: string }[] }]
+    const blob = join(scratch, 'store/blobs/sha256', layers[0]!.digest.slice(7))
+    const bytes = readFileSync(blob)
+    bytes[100]! ^= 1
+    chmodSync(blob, 0o644)
+    writeFileSync(blob, bytes)
+    expect(lamella(['fsck'])).toMatchObject({ status: 1, stdout: expect.stringContaining('BLOB_DAMAGED') })
+    expect(lamella(['fsck', '--repair'])).toMatchObject({ status: 1 })
+    expect(lamella(['fsck', '--repair', '--remove-damaged', '--remove-dangling']).stdout).toContain(
+      'repaired',
+    )
+    ok(['build', '-q', '-t', 'app', context])
+    expect(ok(['fsck']).stderr).toBe('the store is sound\n')
+  })
+})
+
 test('the store is --store, else LAMELLA_STORE, else XDG_DATA_HOME/lamella', () => {
   const xdg = join(scratch, 'xdg')
   ok(['build', '-q', '-t', 'x', context], { env: { LAMELLA_STORE: '', XDG_DATA_HOME: xdg } })

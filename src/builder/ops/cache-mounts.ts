@@ -2,28 +2,42 @@
 // names. Losing one costs time only.
 import { digestOf, hexOf, type DiffID } from '../../digest.js'
 import type { Descriptor } from '../../descriptor.js'
+import { systemEnv, type Env } from '../../env.js'
 import type { Store } from '../../store/index.js'
 import { commitDiff, EMPTY_TREE, openTree, Tree, TreeNode } from '../../unionfs/index.js'
 
 const KIND = 'cache-mount'
 
 interface Saved {
+  readonly id: string
+  /** Milliseconds since the epoch. */
+  readonly usedMs: number
   readonly descriptor: Descriptor
   readonly diffID: DiffID
+}
+
+export interface CacheMountInfo {
+  readonly id: string
+  /** Names it in `remove`. */
+  readonly key: string
+  readonly usedMs: number
+  readonly layer: { readonly descriptor: Descriptor; readonly diffID: DiffID }
 }
 
 /** Cache mounts by id. Of two runs that share one at the same time, the later end wins; `lock` lets them take turns. */
 export class CacheMounts {
   private readonly locks = new Map<string, Promise<void>>()
 
-  constructor(private readonly store: Store) {}
+  constructor(
+    private readonly store: Store,
+    private readonly env: Env = systemEnv,
+  ) {}
 
   /** The directory as the last run left it; `undefined` when there is none. */
   async load(id: string): Promise<TreeNode | undefined> {
-    const bytes = this.store.sidecars.get(KIND, keyOf(id))
-    if (bytes === undefined) return undefined
+    const saved = this.read(keyOf(id))
+    if (saved === undefined) return undefined
     try {
-      const saved = JSON.parse(new TextDecoder().decode(bytes)) as Saved
       return (await openTree(this.store, [saved])).root
     } catch {
       // A damaged or collected cache is an empty one.
@@ -34,11 +48,30 @@ export class CacheMounts {
   async save(id: string, directory: TreeNode): Promise<void> {
     const tree = directory.kind === 'dir' ? new Tree(directory) : EMPTY_TREE
     const { descriptor, diffID } = await commitDiff(this.store, EMPTY_TREE, tree)
-    await this.store.sidecars.put(
-      KIND,
-      keyOf(id),
-      new TextEncoder().encode(JSON.stringify({ descriptor, diffID })),
-    )
+    const usedMs = Number(this.env.now() / 1_000_000n)
+    const saved: Saved = { id, usedMs, descriptor, diffID }
+    await this.store.sidecars.put(KIND, keyOf(id), new TextEncoder().encode(JSON.stringify(saved)))
+  }
+
+  /** All that are kept. */
+  async list(): Promise<CacheMountInfo[]> {
+    const keys = await this.store.sidecars.list(KIND)
+    return keys.flatMap((key) => {
+      const saved = this.read(key)
+      if (saved === undefined) return []
+      const { id, usedMs, descriptor, diffID } = saved
+      return [{ id, key, usedMs, layer: { descriptor, diffID } }]
+    })
+  }
+
+  /** @param key  as `list` gives it; removing one that is not there is no error */
+  async remove(key: string): Promise<void> {
+    await this.store.sidecars.delete(KIND, key)
+  }
+
+  private read(key: string): Saved | undefined {
+    const bytes = this.store.sidecars.get(KIND, key)
+    return bytes && (JSON.parse(new TextDecoder().decode(bytes)) as Saved)
   }
 
   /** Waits until nobody else in this process holds the id. @returns what gives it free */

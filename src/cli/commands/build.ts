@@ -1,8 +1,20 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
-import { resolve } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { build, type BuildOptions, type BuildResult, type Executor } from 'lamella/builder'
+import {
+  build,
+  buildScope,
+  explainSteps,
+  formatExplanations,
+  predictBuild,
+  type BaseImageFacts,
+  type BuildOptions,
+  type BuildResult,
+  type Executor,
+  type StepReport,
+} from 'lamella/builder'
+import type { Store } from 'lamella/store'
 import { STORE, UsageError, type Arguments, type Command, type Io } from '../command.js'
 import { createRenderer, PROGRESS_KINDS, type ProgressKind } from '../render/renderer.js'
 import { openStore } from '../store.js'
@@ -91,9 +103,13 @@ async function dockerfile(args: Arguments, io: Io): Promise<Pick<BuildOptions, '
   const path = args.string('file')
   if (path === undefined) return {}
   if (path !== '-') return { dockerfile: path }
-  const chunks: Uint8Array[] = []
-  for await (const chunk of io.stdin()) chunks.push(chunk)
-  return { dockerfile: { text: Buffer.concat(chunks), name: '<stdin>' } }
+  return { dockerfile: { text: await readAll(io.stdin()), name: '<stdin>' } }
+}
+
+async function readAll(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const all: Uint8Array[] = []
+  for await (const chunk of chunks) all.push(chunk)
+  return Buffer.concat(all)
 }
 
 async function options(args: Arguments, io: Io): Promise<Omit<BuildOptions, 'store' | 'onEvent'>> {
@@ -132,6 +148,70 @@ async function writeResults(args: Arguments, result: BuildResult): Promise<void>
     'lamella.platform': `${config.os}/${config.architecture}`,
   }
   await writeFile(metadata, JSON.stringify(document, undefined, 2) + '\n')
+}
+
+async function explain(
+  steps: readonly StepReport[],
+  settings: BuildOptions & { readonly store: Store },
+  args: Arguments,
+  io: Io,
+): Promise<void> {
+  const explanations = explainSteps(steps, { store: settings.store, scope: buildScope(settings) })
+  await io.write(
+    args.flag('json') ? JSON.stringify(explanations, undefined, 2) + '\n' : formatExplanations(explanations),
+  )
+}
+
+/** Prints the build checks; exit code 1 when the file has errors or a violation counts as one. */
+async function check(args: Arguments, io: Io): Promise<number> {
+  const { lintDockerfile, formatChecks, formatChecksJson } = await import('lamella/builder')
+  const path = args.string('file') ?? join(args.operands[0]!, 'Dockerfile')
+  const text = path === '-' ? await readAll(io.stdin()) : readFileSync(path)
+  const images = await baseImages(text, args, io)
+  const report = lintDockerfile(text, {
+    file: path === '-' ? '<stdin>' : basename(path),
+    buildArgs: new Map(Object.entries(pairs(args, 'build-arg', io.env))),
+    target: args.string('target'),
+    ignore: await ignoreRules(args.operands[0]!, path),
+    targetPlatform: platform(args).platform,
+    images: (name) => images.get(name),
+  })
+  await io.write(args.flag('json') ? formatChecksJson(report) + '\n' : formatChecks(report))
+  return report.error === undefined ? 0 : 1
+}
+
+/** `<Dockerfile>.dockerignore`, else the context's. */
+async function ignoreRules(context: string, dockerfilePath: string) {
+  const path = [`${dockerfilePath}.dockerignore`, join(context, '.dockerignore')].find((file) =>
+    existsSync(file),
+  )
+  if (path === undefined) return undefined
+  const { createIgnoreMatcher, parseIgnoreFile } = await import('lamella/builder')
+  const file = basename(path)
+  return createIgnoreMatcher(parseIgnoreFile(readFileSync(path), file), { file })
+}
+
+/** What the images that FROM names set, as far as the store has them: their variables count as defined. */
+async function baseImages(text: Uint8Array, args: Arguments, io: Io) {
+  const { parseDockerfile } = await import('lamella/builder')
+  const { readImage, resolveImage } = await import('lamella/oci')
+  const facts = new Map<string, BaseImageFacts>()
+  try {
+    await using store = await openStore(args, io)
+    for (const { from } of parseDockerfile(text).stages) {
+      const found = await resolveImage(store, from.image).then(
+        (descriptor) => readImage(store.blobs, descriptor),
+        () => undefined,
+      )
+      if (found === undefined) continue
+      const { os, architecture, config } = found.config
+      const platform = { os, architecture }
+      facts.set(from.image, { env: config?.Env, shell: config?.Shell, onBuild: config?.OnBuild, platform })
+    }
+  } catch {
+    // No store, or a file that does not parse: the checks tell what can be told without.
+  }
+  return facts
 }
 
 export const command: Command = {
@@ -181,6 +261,10 @@ export const command: Command = {
     { name: 'rewrite-timestamp', help: 'with it, no file in a new layer is younger' },
     { name: 'progress', value: 'KIND', help: 'auto (default), plain, tty, json or quiet' },
     { name: 'quiet', short: 'q', help: 'print the digest only' },
+    { name: 'explain', help: 'say for each step why it was a hit or a miss' },
+    { name: 'dry-run', help: 'predict hits and misses; run and write nothing' },
+    { name: 'check', help: 'check the Dockerfile for mistakes; build nothing' },
+    { name: 'json', help: 'with --check, --explain or --dry-run: print JSON' },
     { name: 'iidfile', value: 'FILE', help: 'write the digest of the image there' },
     { name: 'metadata-file', value: 'FILE', help: 'write what was built there, as JSON' },
     STORE,
@@ -188,8 +272,13 @@ export const command: Command = {
   examples: ['lamella build -t app .', 'lamella build -f Dockerfile.prod --build-arg VERSION=3 -t app:3 .'],
   operands: [1, 1],
   async run(args, io) {
+    if (args.flag('check')) return check(args, io)
     const settings = await options(args, io)
-    await using store = await openStore(args, io, { create: true })
+    await using store = await openStore(args, io, { create: !args.flag('dry-run') })
+    if (args.flag('dry-run')) {
+      await explain(await predictBuild({ ...settings, store }), { ...settings, store }, args, io)
+      return 0
+    }
     const renderer = await createRenderer(progressKind(args), io)
     let result: BuildResult
     try {
@@ -198,7 +287,8 @@ export const command: Command = {
       renderer.finish()
     }
     await writeResults(args, result)
-    await io.write(`${result.image.digest}\n`)
+    if (args.flag('explain')) await explain(result.steps, { ...settings, store }, args, io)
+    else await io.write(`${result.image.digest}\n`)
     return 0
   },
 }

@@ -1,0 +1,66 @@
+import { cacheRoots, listCacheRecords } from 'lamella/builder'
+import { diskUsage } from 'lamella/store'
+import { JSON_OUTPUT, STORE, type Command } from '../command.js'
+import { formatBytes, printable, shortDigest, table } from '../format.js'
+import { openStore } from '../store.js'
+
+export const command: Command = {
+  name: 'df',
+  summary: 'show what takes space in the store',
+  synopsis: '[options]',
+  description:
+    'Images with the bytes that only they need and those that others share, the build cache, and what nothing needs: the\n' +
+    "last is what 'lamella gc' removes.",
+  options: [{ name: 'verbose', help: 'list the records of the build cache' }, JSON_OUTPUT, STORE],
+  operands: [0, 0],
+  async run(args, io) {
+    await using store = await openStore(args, io)
+    const usage = await diskUsage(store, { keep: await cacheRoots(store) })
+    const records = await listCacheRecords(store)
+    if (args.flag('json')) {
+      await io.write(JSON.stringify({ ...usage, records }, undefined, 2) + '\n')
+      return 0
+    }
+    const mounts = records.filter(({ type }) => type === 'exec.cachemount')
+    const steps = records.filter(({ type }) => type === 'regular')
+    const bytes = (list: readonly { size: number }[]) => list.reduce((sum, { size }) => sum + size, 0)
+    const images = usage.images.map((image) => [
+      image.names.join(', '),
+      shortDigest(image.digest),
+      formatBytes(image.size),
+      formatBytes(image.uniqueBytes),
+      formatBytes(image.sharedBytes),
+      image.missing === 0 ? '' : `${image.missing} blobs missing`,
+    ])
+    await io.write(table(['IMAGE', 'DIGEST', '>SIZE', '>UNIQUE', '>SHARED', ''], images))
+    const row = (name: string, count: number, size: number) => [name, String(count), formatBytes(size)]
+    await io.write(
+      '\n' +
+        table(
+          ['', '>COUNT', '>SIZE'],
+          [
+            row('blobs of images', usage.inImages.count, usage.inImages.size),
+            row('blobs that only the build cache needs', usage.cache.count, usage.cache.size),
+            row('blobs under a lease', usage.leased.count, usage.leased.size),
+            row('reclaimable', usage.unreferenced.count, usage.unreferenced.size),
+            row('all blobs', usage.total.count, usage.total.size),
+            row('build cache: steps', steps.length, bytes(steps)),
+            row('build cache: cache mounts', mounts.length, bytes(mounts)),
+          ],
+        ),
+    )
+    if (args.flag('verbose')) {
+      const rows = [...steps, ...mounts].map((record) => [
+        record.key.slice(0, 12),
+        record.type,
+        formatBytes(record.size),
+        record.lastUsedMs === undefined ? '-' : new Date(record.lastUsedMs).toISOString().slice(0, 19) + 'Z',
+        String(record.useCount),
+        record.shared ? 'shared' : '',
+        printable(record.description ?? ''),
+      ])
+      await io.write('\n' + table(['RECORD', 'TYPE', '>SIZE', 'LAST USED', '>USES', '', 'WHAT'], rows))
+    }
+    return 0
+  },
+}
