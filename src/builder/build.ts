@@ -195,7 +195,7 @@ function opFactory(options: BuildOptions, context: () => Promise<BuildContext>, 
   const exec = {
     ...services,
     executors,
-    caches: new CacheMounts(options.store),
+    caches: new CacheMounts(options.store, env),
     secrets: secretSource(options.secrets),
     timeoutMs: options.timeoutMs,
   }
