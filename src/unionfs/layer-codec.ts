@@ -114,6 +114,9 @@ function nodeOf(
   return new TreeNode(init)
 }
 
+/** A hole costs nothing in a layer; expanded in one piece it may not take more memory than this. */
+const READ_MAX = 2 ** 31
+
 /** A file with holes, expanded while it is read. */
 export class SparseContent implements ContentSource {
   readonly map: SparseMap
@@ -125,6 +128,11 @@ export class SparseContent implements ContentSource {
   }
 
   read(offset: number, length: number): Uint8Array {
+    if (length > READ_MAX) {
+      throw new LayerError('LAYER_LIMIT', `${length} bytes of a sparse file do not fit into memory`, {
+        data: { length },
+      })
+    }
     return readSparse(this.map, (from, bytes) => this.#source.read(from, bytes), offset, length)
   }
 }

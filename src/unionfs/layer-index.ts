@@ -389,7 +389,7 @@ class IndexReader implements ChangeSource {
     for (let left = number(); left > 0; left--) {
       const [nameLength, valueLength] = [number(), number()]
       const name = decodePath(this.#bytes.subarray(at, at + nameLength))
-      out.set(name, this.#bytes.slice(at + nameLength, at + nameLength + valueLength))
+      out.set(name, new Uint8Array(this.#bytes.subarray(at + nameLength, at + nameLength + valueLength)))
       at += nameLength + valueLength
     }
     return out

@@ -93,7 +93,7 @@ export function paxXattrs(values: ReadonlyMap<string, Uint8Array>): Map<string, 
   for (const [keyword, value] of values) {
     if (keyword.startsWith(XATTR) && keyword.length > XATTR.length) {
       out ??= new Map()
-      out.set(keyword.slice(XATTR.length), value.slice())
+      out.set(keyword.slice(XATTR.length), new Uint8Array(value))
     }
   }
   return out

@@ -275,7 +275,7 @@ class Scanner {
     let sparse: SparseMap | undefined
     // Reading the map may move the window, so the header is handed over as a copy of its own.
     if (typeflag === TYPE.gnuSparse) {
-      sparse = oldGnuSparse(this.#window.bytes.slice(at, at + BLOCK), 0, offset, read)
+      sparse = oldGnuSparse(new Uint8Array(this.#window.bytes.subarray(at, at + BLOCK)), 0, offset, read)
     } else if (records !== undefined) {
       sparse = paxSparse(records, offset + BLOCK, stored, start, read)
     }
