@@ -67,7 +67,9 @@ export type BuildErrorCode =
   | 'EXECUTOR_PEER_MISSING'
   | 'USER_NOT_FOUND'
   | 'CHECKSUM_MISMATCH'
+  | 'FETCH_FAILED'
   | 'OPTION_INVALID'
+  | 'CACHE_IMPORT_INVALID'
 
 export type LamellaErrorCode =
   StoreErrorCode | LayerErrorCode | ImageErrorCode | DockerfileErrorCode | BuildErrorCode
