@@ -6,7 +6,8 @@ import { fail } from '../kernel/fault.js'
 import * as files from '../kernel/files.js'
 import { isPermitted, MAY_READ } from '../kernel/identity.js'
 import type { Kernel } from '../kernel/kernel.js'
-import { UpperNode } from '../kernel/upper.js'
+import * as names from '../kernel/names.js'
+import { UpperNode, type AnyNode } from '../kernel/upper.js'
 import {
   checkInteger,
   encodingOf,
@@ -40,11 +41,13 @@ function readFile(kernel: Kernel, path: unknown, given: unknown): Run {
   const encoding = encodingOf(options)
   if (isFd(path)) {
     const fd = path
-    return () =>
-      deliver(
+    return () => {
+      attempt('fstat', undefined, undefined, () => kernel.file(fd))
+      return deliver(
         attempt('read', undefined, undefined, () => files.remaining(kernel, fd)),
         encoding,
       )
+    }
   }
   const name = toPath(path)
   const flags = toFlags(options.flag, 'options.flag')
@@ -78,7 +81,10 @@ function writeFile(kernel: Kernel, path: unknown, data: unknown, given: unknown,
   if (isFd(path)) {
     const fd = path
     const bytes = toContent(data, options.encoding)
-    return () => void attempt('write', undefined, undefined, () => files.write(kernel, fd, bytes, undefined))
+    return () => {
+      if (bytes.byteLength === 0) return
+      attempt('write', undefined, undefined, () => files.write(kernel, fd, bytes, undefined))
+    }
   }
   const bytes = toContent(data, options.encoding)
   const name = toPath(path)
@@ -87,7 +93,10 @@ function writeFile(kernel: Kernel, path: unknown, data: unknown, given: unknown,
   return () => {
     const fd = attempt('open', shown(path), undefined, () => files.open(kernel, name, bits, mode))
     try {
-      attempt('write', undefined, undefined, () => files.write(kernel, fd, bytes, undefined))
+      // Node asks for no write of nothing: the descriptor's access mode does not matter then.
+      if (bytes.byteLength > 0) {
+        attempt('write', undefined, undefined, () => files.write(kernel, fd, bytes, undefined))
+      }
     } finally {
       kernel.close(fd)
     }
@@ -97,26 +106,40 @@ function writeFile(kernel: Kernel, path: unknown, data: unknown, given: unknown,
 export const COPYFILE_EXCL = 1
 const COPYFILE_FLAGS = 7
 
-/** libuv's uv_fs_copyfile: the copy gets content and mode of the source; owner, times and xattrs are new. */
+/**
+ * libuv's uv_fs_copyfile: the copy gets content and mode of the source; owner, times and xattrs are new. When something
+ * goes wrong after the destination was opened, the destination is removed, even if it was there before.
+ */
 export function copyFile(kernel: Kernel, source: string, dest: string, flags: number): void {
   const from = kernel.get(source, true)
-  // EISDIR comes from reading the source, after the destination would have been opened.
-  if (from.kind !== 'file' && from.kind !== 'dir') fail('ENXIO')
   if (!isPermitted(kernel.identity, from, MAY_READ)) fail('EACCES')
+  if (from.kind !== 'file' && from.kind !== 'dir') fail('ENXIO')
   const excl = (flags & COPYFILE_EXCL) !== 0 ? files.O.EXCL : 0
   const fd = files.open(kernel, dest, files.O.WRONLY | files.O.CREAT | excl, from.mode)
   try {
-    const node = kernel.file(fd).node
+    const { node } = kernel.file(fd)
+    // Opening may have copied the source up, when it is another name of the destination.
     const original = from instanceof UpperNode ? from : kernel.get(source, true)
     if (original === node) return
-    if (from.kind === 'dir') fail('EISDIR')
+    const bytes = from.kind === 'dir' ? undefined : contentOf(original)
     files.ftruncate(kernel, fd, 0)
     attributes.chmod(kernel, node, from.mode)
-    const bytes = original instanceof UpperNode ? original.data!.bytes() : original.content()
+    if (bytes === undefined) fail('EISDIR')
     if (bytes.byteLength > 0) files.write(kernel, fd, bytes, undefined)
+  } catch (error) {
+    try {
+      names.unlink(kernel, dest)
+    } catch {
+      // The first error counts.
+    }
+    throw error
   } finally {
     kernel.close(fd)
   }
+}
+
+function contentOf(node: AnyNode): Uint8Array {
+  return node instanceof UpperNode ? node.data!.bytes() : node.content()
 }
 
 export function contentOps(kernel: Kernel): OpTable {

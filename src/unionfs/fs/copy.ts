@@ -2,10 +2,11 @@
 import * as attributes from '../kernel/attributes.js'
 import type { Kernel } from '../kernel/kernel.js'
 import * as names from '../kernel/names.js'
-import { childOf, namesIn, type AnyNode } from '../kernel/upper.js'
+import { childOf, type AnyNode } from '../kernel/upper.js'
 import { checkFunction, checkInteger, checkObject, toBoolean, toPath } from './arguments.js'
 import { copyFile, COPYFILE_EXCL } from './contents.js'
 import { attempt, fsError, invalidValue, systemError } from './errno.js'
+import { listDirectory } from './listing.js'
 import { op, type OpTable } from './op.js'
 
 interface CpOptions {
@@ -198,7 +199,8 @@ class Copier {
 
   #copyDirectory(from: AnyNode, to: AnyNode | undefined, source: string, dest: string): void {
     if (to === undefined) attempt('mkdir', dest, undefined, () => names.mkdir(this.#kernel, dest, 0o777))
-    for (const name of namesIn(from).slice()) {
+    const found = attempt('opendir', source, undefined, () => listDirectory(this.#kernel, source))
+    for (const name of found.names.slice()) {
       // An entry may have gone, or be the copy itself.
       if (childOf(from, name) !== undefined) this.#copyEntry(joined(source, name), joined(dest, name))
     }

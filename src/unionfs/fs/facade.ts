@@ -128,6 +128,7 @@ function promiseMethods(kernel: Kernel, ops: OpTable): Record<string, unknown> {
     } finally {
       await handle.close()
     }
+    return undefined
   }
   return {
     open: openHandle,

@@ -1,7 +1,7 @@
 // Operations on directories as lists: readdir in its forms, rmdir, rm.
 import { Buffer } from '#unionfs-host'
 import { encodePath } from '../../path.js'
-import { fail, Fault } from '../kernel/fault.js'
+import { fail } from '../kernel/fault.js'
 import { isPermitted, MAY_READ } from '../kernel/identity.js'
 import type { Kernel } from '../kernel/kernel.js'
 import * as names from '../kernel/names.js'
@@ -29,10 +29,18 @@ export function listDirectory(kernel: Kernel, path: string): { node: AnyNode; na
   return { node, names: namesIn(node) }
 }
 
-/** Path of an entry, as Node's `path.join(parent, name)` writes it. */
+/** Path of an entry, as Node's `path.join(parent, name)` writes it: `.` and `..` are resolved lexically. */
 export function joined(parent: string, name: string): string {
-  if (parent === '' || parent === '.') return name
-  return parent.endsWith('/') ? parent + name : `${parent}/${name}`
+  const isAbsolute = parent.startsWith('/')
+  const out: string[] = []
+  for (const part of `${parent}/${name}`.split('/')) {
+    if (part === '' || part === '.') continue
+    const canGoUp = out.length > 0 && out.at(-1) !== '..'
+    if (part !== '..') out.push(part)
+    else if (canGoUp) out.pop()
+    else if (!isAbsolute) out.push(part)
+  }
+  return (isAbsolute ? '/' : '') + out.join('/')
 }
 
 function isPlainEncoding(encoding: Encoding): boolean {
@@ -54,7 +62,8 @@ export function readdir(kernel: Kernel, path: string, given: unknown, options: L
     return namesFor(found, options.encoding)
   }
   const out: unknown[] = []
-  // Breadth first, as Node goes; directories behind symlinks are listed as links only.
+  // Breadth first, as Node goes. Like Node 20 it asks the entry's type of the listing, which shows a symlink as such, or
+  // with bare names of stat, which follows it.
   const pending = [{ path, prefix: '' }]
   for (const next of pending) {
     const { node, names: found } = scan(next.path)
@@ -62,7 +71,10 @@ export function readdir(kernel: Kernel, path: string, given: unknown, options: L
     else
       for (const name of found) out.push(encodeName(encodePath, joined(next.prefix, name), options.encoding))
     for (const name of found) {
-      if (childOf(node, name)?.kind !== 'dir') continue
+      const child = childOf(node, name)
+      const below = joined(next.path, name)
+      const target = child?.kind === 'symlink' && !options.withFileTypes ? kernel.find(below, true) : child
+      if (target === undefined || typeof target === 'string' || target.kind !== 'dir') continue
       pending.push({ path: joined(next.path, name), prefix: joined(next.prefix, name) })
     }
   }
@@ -97,15 +109,47 @@ export function direntsOf(
   return out
 }
 
-/** Removes a directory's whole content and itself. */
-export function removeTree(kernel: Kernel, path: string): void {
-  const node = kernel.get(path, false)
-  if (node.kind !== 'dir') {
-    names.unlink(kernel, path)
-    return
+/** A path of the kernel layer as an error shows it. */
+export function shownPath(path: string): string {
+  return path.isWellFormed() ? path : textOf(encodePath(path))!
+}
+
+function codeOf(error: unknown): unknown {
+  return (error as { code?: unknown }).code
+}
+
+const NOT_EMPTY = new Set<unknown>(['ENOTEMPTY', 'EEXIST', 'EPERM'])
+
+/**
+ * Removes what is at a path with all below it. The order of attempts is that of Node's own (rimraf), because it decides
+ * which error wins: a name is unlinked, or removed as a directory, and only then is looked into.
+ */
+function removeTree(kernel: Kernel, path: string): void {
+  const found = kernel.find(path, false)
+  if (found === 'ENOENT') return
+  if (typeof found === 'string') throw fsError(found, 'lstat', shownPath(path))
+  try {
+    if (found.kind === 'dir') removeDirectory(kernel, path, undefined)
+    else attempt('unlink', shownPath(path), undefined, () => names.unlink(kernel, path))
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return
+    if (codeOf(error) !== 'EPERM' && codeOf(error) !== 'EISDIR') throw error
+    removeDirectory(kernel, path, error)
   }
-  for (const name of namesIn(node).slice()) removeTree(kernel, `${path}/${name}`)
-  names.rmdir(kernel, path.replace(/(?<=[^/])\/+$/, ''))
+}
+
+function removeDirectory(kernel: Kernel, path: string, earlier: unknown): void {
+  const remove = () => attempt('rmdir', shownPath(path), undefined, () => names.rmdir(kernel, path))
+  try {
+    remove()
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return
+    if (codeOf(error) === 'ENOTDIR') throw earlier ?? error
+    if (!NOT_EMPTY.has(codeOf(error))) throw error
+    const { names: found } = attempt('scandir', shownPath(path), undefined, () => listDirectory(kernel, path))
+    for (const name of found.slice()) removeTree(kernel, `${path}/${name}`)
+    remove()
+  }
 }
 
 interface RmOptions {
@@ -145,12 +189,7 @@ function rm(
       errno: 21,
     })
   }
-  try {
-    removeTree(kernel, name)
-  } catch (error) {
-    if (!(error instanceof Fault)) throw error
-    throw fsError(error.code, found.kind === 'dir' ? 'rmdir' : 'unlink', textOf(given))
-  }
+  removeTree(kernel, name)
 }
 
 export function listingOps(kernel: Kernel): OpTable {

@@ -4,6 +4,7 @@ import * as attributes from '../kernel/attributes.js'
 import { fail, Fault, type ErrnoCode } from '../kernel/fault.js'
 import type { Kernel } from '../kernel/kernel.js'
 import * as names from '../kernel/names.js'
+import { Walk } from '../kernel/resolve.js'
 import { UpperNode, type AnyNode } from '../kernel/upper.js'
 import {
   checkAccessMode,
@@ -19,6 +20,7 @@ import {
   toTime,
 } from './arguments.js'
 import { attempt, codedError, fsError, textOf } from './errno.js'
+import { shownPath } from './listing.js'
 import { op, type OpTable } from './op.js'
 import { bigIntStatsOf, statsOf, StatFs, type BigIntStats, type Stats } from './stats.js'
 
@@ -40,7 +42,7 @@ function stat(kernel: Kernel, syscall: 'stat' | 'lstat') {
     return () => {
       const found = kernel.find(name, follows)
       if (typeof found !== 'string') return statNode(kernel, found, options?.bigint === true)
-      if (options?.throwIfNoEntry === false && (found === 'ENOENT' || found === 'ENOTDIR')) return undefined
+      if (options?.throwIfNoEntry === false && found === 'ENOENT') return undefined
       throw fsError(found, syscall, textOf(shown(path)))
     }
   }
@@ -147,10 +149,12 @@ export function pathOps(kernel: Kernel): OpTable {
       const name = toPath(path)
       const bits = toMode(mode ?? 0o777, typeof options === 'object' ? 'options.mode' : 'mode')
       const isRecursive = toBoolean(recursive, 'options.recursive')
-      return () =>
-        attempt('mkdir', shown(path), undefined, () =>
+      return () => {
+        const first = attempt('mkdir', shown(path), undefined, () =>
           isRecursive ? makeParents(kernel, name, bits) : names.mkdir(kernel, name, bits),
         )
+        return first === undefined ? undefined : encodeName(encodePath, first, undefined)
+      }
     }),
     mkdtemp: op(1, 2, (prefix: unknown, options: unknown) => {
       const parsed = toOptions(options)
@@ -198,13 +202,15 @@ export function pathOps(kernel: Kernel): OpTable {
     realpath: op(1, 2, (path: unknown, options: unknown) => {
       const parsed = toOptions(options)
       const name = toPath(path)
-      return () => encodeName(encodePath, realpath(kernel, name, path), encodingOf(parsed))
+      return () => encodeName(encodePath, realpath(kernel, name), encodingOf(parsed))
     }),
     realpathNative: op(1, 2, (path: unknown, options: unknown) => {
       const parsed = toOptions(options)
       const name = toPath(path)
       return () => {
-        const walk = attempt('realpath', shown(path), undefined, () => kernel.walk(name, true))
+        const walk = new Walk(kernel)
+        const found = walk.walkByPieces(name)
+        if (typeof found === 'string') throw fsError(found, 'realpath', textOf(shown(path)))
         return encodeName(encodePath, walk.path, encodingOf(parsed))
       }
     }),
@@ -220,15 +226,35 @@ export function pathOps(kernel: Kernel): OpTable {
   }
 }
 
-/** Node's own realpath walks by itself, from the working directory on: its errors name the absolute path that failed. */
-function realpath(kernel: Kernel, name: string, given: unknown): string {
-  const found = name === '' ? kernel.walk('.', true) : undefined
-  if (found !== undefined) return found.path
-  const absolute = name.startsWith('/') ? name : `/${name}`
-  return attempt('lstat', lexical(textOf(shown(given)) ?? absolute), undefined, () =>
-    // `..` is taken lexically before links are followed, as path.resolve does there.
-    kernel.walk(lexical(absolute), true),
-  ).path
+/**
+ * Node's own realpath, which walks by itself: `..` is taken lexically before links are followed, each link is looked at
+ * with stat, and an error names the part of the path that failed.
+ */
+function realpath(kernel: Kernel, name: string): string {
+  let path = lexical(name)
+  let done = '/'
+  const plain = new Set<string>()
+  for (let at = 1; at < path.length;) {
+    const slash = path.indexOf('/', at)
+    const end = slash === -1 ? path.length : slash
+    const base = done + path.slice(at, end)
+    const previous = done
+    done = slash === -1 ? base : `${base}/`
+    at = slash === -1 ? end : end + 1
+    if (plain.has(base)) continue
+    const node = kernel.find(base, false)
+    if (typeof node === 'string') throw fsError(node, 'lstat', shownPath(base))
+    if (node.kind !== 'symlink') {
+      plain.add(base)
+      continue
+    }
+    const target = kernel.find(base, true)
+    if (typeof target === 'string') throw fsError(target, 'stat', shownPath(base))
+    path = lexical(`${node.target.startsWith('/') ? '' : previous}${node.target}/${path.slice(at)}`)
+    done = '/'
+    at = 1
+  }
+  return path
 }
 
 function lexical(path: string): string {

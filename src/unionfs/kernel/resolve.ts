@@ -74,6 +74,14 @@ export class Walk {
     return problem ?? this.node
   }
 
+  /** As `walk`, for a path of any length: realpath(3) hands it to the kernel piece by piece. */
+  walkByPieces(path: string): AnyNode | ErrnoCode {
+    if (path === '') return 'ENOENT'
+    this.#linkCount = 0
+    this.#restart()
+    return this.#components(path, true, false) ?? this.node
+  }
+
   /** Walks to the directory that has the last component, which is not looked up. */
   walkToParent(path: string): ErrnoCode | undefined {
     return this.#run(path, false, true)

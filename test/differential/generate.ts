@@ -1,0 +1,333 @@
+// Makes cases: random stacks of layers, and random steps that mostly touch what is there. Small alphabets make steps meet.
+import type { Case, LayerEntry, Step } from './case.js'
+import { Random } from './random.js'
+
+const NAMES = ['a', 'b', 'c', 'd', 'e']
+const ODD_NAMES = ['\u00c3\u00a9', '\xff\xfe', 'with space', '.hidden', 'x'.repeat(255)]
+const MODES = [0o644, 0o600, 0o755, 0o444, 0o000, 0o4755, 0o2755, 0o666, 0o6711, 0o2644]
+const DIR_MODES = [0o755, 0o755, 0o755, 0o700, 0o777, 0o1777, 0o2775, 0o555, 0o711, 0o3777]
+const IDS = [0, 0, 0, 1000, 1001, 4_000_000_000]
+const TARGETS = [
+  'a',
+  'b',
+  '../a',
+  '/a/b',
+  '/',
+  '..',
+  'missing',
+  '/missing/x',
+  'c/d',
+  '.',
+  'a/',
+  '../../../b',
+  'd',
+]
+const CONTENTS = ['', 'x', 'hello\n', 'lower', 'lower '.repeat(15)]
+
+/** A stack of 1 to 8 layers, base first. Every layer names the parents of its entries, as real layers do. */
+function makeLayers(random: Random): LayerEntry[][] {
+  const layers: LayerEntry[][] = []
+  /** The merged tree so far: path → entry. */
+  const merged = new Map<string, LayerEntry>()
+  const count = 1 + random.int(random.chance(0.2) ? 8 : 4)
+  for (let i = 0; i < count; i++) layers.push(makeLayer(random, merged))
+  return layers
+}
+
+function makeLayer(random: Random, merged: Map<string, LayerEntry>): LayerEntry[] {
+  const own = new Map<string, LayerEntry>()
+  const size = 2 + random.int(10)
+  for (let i = 0; i < size; i++) {
+    const path = layerPath(random)
+    if (own.has(path) || !canHold(path, own, merged)) continue
+    if (merged.has(path) && random.chance(0.3)) {
+      addParents(path, own, merged, random)
+      own.set(path, { kind: 'delete', path })
+      continue
+    }
+    addParents(path, own, merged, random)
+    own.set(path, makeEntry(random, path, own))
+  }
+  // overlayfs lists a whiteout in a directory that has nothing below it; no tool writes such a thing.
+  for (const path of own.keys()) {
+    if (own.get(path)!.kind === 'delete' && parentsOf(path).some((parent) => own.get(parent)?.isOpaque))
+      own.delete(path)
+  }
+  applyLayer(own, merged)
+  return [...own.values()].sort((a, b) => Number(a.kind === 'link') - Number(b.kind === 'link'))
+}
+
+/** Whether every directory above is one, or can become one in this layer. */
+function canHold(path: string, own: Map<string, LayerEntry>, merged: Map<string, LayerEntry>): boolean {
+  for (const parent of parentsOf(path)) {
+    const entry = own.get(parent)
+    if (entry !== undefined && entry.kind !== 'dir') return false
+    if (entry === undefined && (merged.get(parent)?.kind ?? 'dir') !== 'dir') return false
+  }
+  // A deleted or replaced directory of this layer has nothing of it below.
+  return true
+}
+
+function addParents(
+  path: string,
+  own: Map<string, LayerEntry>,
+  merged: Map<string, LayerEntry>,
+  random: Random,
+): void {
+  for (const parent of parentsOf(path)) {
+    if (own.has(parent)) continue
+    own.set(parent, merged.get(parent) ?? makeDirectory(random, parent))
+  }
+}
+
+function parentsOf(path: string): string[] {
+  const parts = path.split('/')
+  return parts.slice(1).map((_, i) => parts.slice(0, i + 1).join('/'))
+}
+
+function layerPath(random: Random): string {
+  const depth = 1 + random.int(3)
+  const names: string[] = []
+  for (let i = 0; i < depth; i++)
+    names.push(random.chance(0.05) ? random.pick(ODD_NAMES) : random.pick(NAMES))
+  return names.join('/')
+}
+
+function ownership(random: Random) {
+  return { uid: random.pick(IDS), gid: random.pick(IDS), mtime: 1000 + random.int(1_000_000) }
+}
+
+function makeDirectory(random: Random, path: string): LayerEntry {
+  return { kind: 'dir', path, mode: random.pick(DIR_MODES), ...ownership(random) }
+}
+
+function makeEntry(random: Random, path: string, own: Map<string, LayerEntry>): LayerEntry {
+  const roll = random.next()
+  if (roll < 0.3) return { ...makeDirectory(random, path), isOpaque: random.chance(0.25) }
+  if (roll < 0.45)
+    return { kind: 'symlink', path, target: random.pick(TARGETS), mode: 0o777, ...ownership(random) }
+  if (roll < 0.57) {
+    const files = [...own.values()].filter((entry) => entry.kind === 'file')
+    if (files.length > 0) return { kind: 'link', path, target: random.pick(files).path }
+  }
+  // A device without a driver: opening it fails. (Opening a fifo would block.)
+  if (roll < 0.6)
+    return { kind: 'chardev', path, mode: random.pick(MODES), rdev: [240, 7], ...ownership(random) }
+  return {
+    kind: 'file',
+    path,
+    mode: random.pick(MODES),
+    content: random.pick(CONTENTS),
+    ...ownership(random),
+    ...(random.chance(0.1) ? { xattrs: { 'user.tag': 'value' } } : {}),
+  }
+}
+
+/** The layer's effect on the merged tree, as far as the generator must know it. */
+function applyLayer(own: Map<string, LayerEntry>, merged: Map<string, LayerEntry>): void {
+  for (const entry of own.values()) {
+    const isSameDirectory = entry.kind === 'dir' && merged.get(entry.path)?.kind === 'dir' && !entry.isOpaque
+    if (!isSameDirectory) {
+      for (const path of merged.keys()) if (path.startsWith(`${entry.path}/`)) merged.delete(path)
+    }
+    if (entry.kind === 'delete') merged.delete(entry.path)
+  }
+  for (const entry of own.values())
+    if (entry.kind !== 'delete') merged.set(entry.path, { ...entry, isOpaque: false })
+}
+
+const FLAGS = ['r', 'r+', 'w', 'w+', 'a', 'a+', 'wx', 'ax', 'wx+', 'rs+', 'as']
+const NUMERIC_FLAGS = [0o200000, 0o400000, 0o1000, 0o102, 0o302, 0o2002, 0o101, 0o400100, 0o1001]
+const STEP_MODES = [0o644, 0o600, 0o755, 0o777, 0o000, 0o4755, 0o2755, 0o1777, 0o444]
+const DATA: readonly unknown[] = ['', 'data', 'longer text', { fill: 'z', size: 3000 }, { hex: '00ff80' }]
+const SLOTS = 4
+
+/** Steps as a table: weight, and what makes one. */
+const STEPS: readonly (readonly [weight: number, make: (random: Random, path: () => unknown) => Step])[] = [
+  [
+    6,
+    (r, p) =>
+      step(
+        'writeFileSync',
+        p(),
+        r.pick(DATA),
+        ...(r.chance(0.5) ? [{ flag: r.pick(FLAGS), mode: r.pick(STEP_MODES) }] : []),
+      ),
+  ],
+  [3, (r, p) => step('appendFileSync', p(), r.pick(DATA))],
+  [5, (_, p) => step('readFileSync', p())],
+  [4, (_, p) => step('statSync', p())],
+  [4, (_, p) => step('lstatSync', p())],
+  [1, (_, p) => step('statSync', p(), { throwIfNoEntry: false })],
+  [1, (_, p) => step('lstatSync', p(), { bigint: true, throwIfNoEntry: false })],
+  [2, (_, p) => step('existsSync', p())],
+  [3, (r, p) => step('accessSync', p(), r.int(8))],
+  [5, (_, p) => step('readdirSync', p(), { encoding: 'buffer' })],
+  [1, (_, p) => step('readdirSync', p())],
+  [2, (_, p) => step('readdirSync', p(), { withFileTypes: true })],
+  [1, (_, p) => step('readdirSync', p(), { recursive: true, withFileTypes: true })],
+  [1, (_, p) => step('opendirSync', p())],
+  [6, (r, p) => step('mkdirSync', p(), ...(r.chance(0.5) ? [r.pick(STEP_MODES)] : []))],
+  [
+    4,
+    (r, p) =>
+      step('mkdirSync', p(), { recursive: true, ...(r.chance(0.3) ? { mode: r.pick(STEP_MODES) } : {}) }),
+  ],
+  [5, (_, p) => step('rmdirSync', p())],
+  [6, (_, p) => step('unlinkSync', p())],
+  [2, (_, p) => step('rmSync', p())],
+  [2, (_, p) => step('rmSync', p(), { force: true })],
+  [3, (_, p) => step('rmSync', p(), { recursive: true, force: true })],
+  [14, (_, p) => step('renameSync', p(), p())],
+  [8, (_, p) => step('linkSync', p(), p())],
+  [6, (r, p) => step('symlinkSync', r.chance(0.7) ? r.pick(TARGETS) : p(), p())],
+  [3, (_, p) => step('readlinkSync', p(), 'buffer')],
+  [2, (_, p) => step('realpathSync', p(), 'buffer')],
+  [2, (_, p) => step('realpathSync.native', p(), 'buffer')],
+  [4, (r, p) => step('chmodSync', p(), r.pick(STEP_MODES))],
+  [4, (r, p) => step('chownSync', p(), r.pick([0, 1000, 1001, -1]), r.pick([0, 1000, 1001, -1]))],
+  [2, (r, p) => step('lchownSync', p(), r.pick([0, 1000, -1]), r.pick([0, 1000, -1]))],
+  [3, (r, p) => step('utimesSync', p(), r.int(1000), r.int(100_000) + 0.5)],
+  [2, (r, p) => step('lutimesSync', p(), r.int(1000), r.int(100_000) + 0.25)],
+  [4, (r, p) => step('truncateSync', p(), r.pick([0, 3, 100, 6000]))],
+  [3, (r, p) => step('copyFileSync', p(), p(), ...(r.chance(0.3) ? [1] : []))],
+  [
+    2,
+    (r, p) =>
+      step('cpSync', p(), p(), {
+        recursive: r.chance(0.8),
+        force: r.chance(0.8),
+        errorOnExist: r.chance(0.3),
+        verbatimSymlinks: r.chance(0.5),
+        preserveTimestamps: r.chance(0.3),
+      }),
+  ],
+  [1, (_, p) => step('mkdtempSync', p())],
+  [1, (_, p) => step('statfsSync', p())],
+  [
+    8,
+    (r, p) => ({
+      ...step('openSync', p(), r.chance(0.8) ? r.pick(FLAGS) : r.pick(NUMERIC_FLAGS), r.pick(STEP_MODES)),
+      slot: r.int(SLOTS),
+    }),
+  ],
+  [3, (r) => step('closeSync', { fd: r.int(SLOTS) })],
+  [
+    5,
+    (r) =>
+      step(
+        'writeSync',
+        { fd: r.int(SLOTS) },
+        r.pick(DATA),
+        ...(r.chance(0.4) ? [r.pick([0, 5, 10_000])] : []),
+      ),
+  ],
+  [
+    5,
+    (r) =>
+      step(
+        'readSync',
+        { fd: r.int(SLOTS) },
+        { space: 64 },
+        0,
+        1 + r.int(64),
+        r.chance(0.5) ? null : r.pick([0, 3, 9999]),
+      ),
+  ],
+  [
+    1,
+    (r) =>
+      step('readvSync', { fd: r.int(SLOTS) }, [{ space: 3 }, { space: 5 }], ...(r.chance(0.5) ? [1] : [])),
+  ],
+  [
+    1,
+    (r) =>
+      step(
+        'writevSync',
+        { fd: r.int(SLOTS) },
+        [{ hex: '6162' }, { hex: '63' }],
+        ...(r.chance(0.5) ? [1] : []),
+      ),
+  ],
+  [3, (r) => step('fstatSync', { fd: r.int(SLOTS) })],
+  [2, (r) => step('ftruncateSync', { fd: r.int(SLOTS) }, r.pick([0, 2, 50]))],
+  [1, (r) => step('fchmodSync', { fd: r.int(SLOTS) }, r.pick(STEP_MODES))],
+  [1, (r) => step('fchownSync', { fd: r.int(SLOTS) }, r.pick([0, 1000, -1]), r.pick([0, 1000, -1]))],
+  [1, (r) => step('futimesSync', { fd: r.int(SLOTS) }, r.int(1000), r.int(1000))],
+  [1, (r) => step('fsyncSync', { fd: r.int(SLOTS) })],
+  [1, (r) => step('readFileSync', { fd: r.int(SLOTS) })],
+]
+const TOTAL_WEIGHT = STEPS.reduce((sum, [weight]) => sum + weight, 0)
+
+function step(call: string, ...args: unknown[]): Step {
+  return { call, args }
+}
+
+function makeStep(random: Random, known: readonly string[]): Step {
+  let roll = random.next() * TOTAL_WEIGHT
+  for (const [weight, make] of STEPS) {
+    roll -= weight
+    if (roll < 0) return make(random, () => stepPath(random, known))
+  }
+  throw new Error('weights do not add up')
+}
+
+/** A path argument: mostly one that may exist, sometimes an odd form of it. */
+function stepPath(random: Random, known: readonly string[]): unknown {
+  let path = known.length > 0 && random.chance(0.35) ? random.pick(known) : layerPath(random)
+  if (random.chance(0.12)) path = `${path}/${random.pick(NAMES)}`
+  if (random.chance(0.02)) return ''
+  if (random.chance(0.02)) return '/'
+  if (random.chance(0.02)) return `/${random.pick(['.', '..', '../..', '../a', './b'])}`
+  if (random.chance(0.01)) path = 'n'.repeat(256)
+  if (random.chance(0.01)) return { repeat: '/a/..', times: 900 }
+  if (random.chance(0.08)) path = `${path}${random.pick(['/', '//', '/.', '/..', '/../b', '/./c'])}`
+  if (random.chance(0.7)) path = `/${path}`
+  // Bytes that are not ASCII go as a Buffer.
+  // eslint-disable-next-line no-control-regex
+  if (/[^\x00-\x7f]/.test(path) || random.chance(0.03))
+    return { hex: Buffer.from(path, 'latin1').toString('hex') }
+  if (random.chance(0.02) && path.startsWith('/') && !path.includes('//'))
+    return { url: `file://${encodeURI(path)}` }
+  return path
+}
+
+const IDENTITIES = [
+  { uid: 0, gid: 0, groups: [] },
+  { uid: 0, gid: 0, groups: [] },
+  { uid: 0, gid: 0, groups: [] },
+  { uid: 1000, gid: 1000, groups: [] },
+  { uid: 1000, gid: 1000, groups: [1001] },
+]
+
+const NO_BUFFERS = new Set(['cpSync', 'readdirSync', 'realpathSync'])
+
+/** The case of a seed. */
+export function makeCase(seed: number, stepCount: number): Case {
+  const random = new Random(seed)
+  const layers = makeLayers(random)
+  const known = [...new Set(layers.flat().map((entry) => entry.path))]
+  const identity = random.pick(IDENTITIES)
+  const umask = random.pick([0o022, 0o022, 0o002, 0o077, 0])
+  const hasRawNames = known.some((path) => path.includes('\xff'))
+  const steps: Step[] = []
+  while (steps.length < stepCount) {
+    const made = makeStep(random, known)
+    // access(2) goes by the real user, which the kernel side's process keeps as root's to read the final tree.
+    if (identity.uid !== 0 && (made.call === 'accessSync' || made.call === 'existsSync')) continue
+    // What Node itself gets wrong with Buffers (cp and recursive readdir refuse them, realpath garbles
+    // them) and with names that are not UTF-8, and mkdtemp
+    // without a prefix.
+    if (NO_BUFFERS.has(made.call) && JSON.stringify(made.args).includes('"hex"')) continue
+    if (
+      hasRawNames &&
+      (made.call === 'cpSync' || JSON.stringify(made.args).includes('"recursive":true,"with'))
+    )
+      continue
+    if (made.call === 'mkdtempSync' && made.args[0] === '') continue
+    // Removes what its own path leads through, in the order of the directory.
+    if (made.call === 'rmSync' && JSON.stringify(made.args[0]).includes('..')) continue
+    steps.push(made)
+  }
+  return { seed, layers, identity, umask, steps }
+}

@@ -1,0 +1,84 @@
+// The kernel's answer to a case: a real overlay mount, node:fs in a process that has it as its root.
+import { execFile, execFileSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { release, tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Case, Outcome } from './case.js'
+import { overlayTar } from './layers.js'
+
+export const MOUNT_OPTIONS = 'redirect_dir=on,index=on,metacopy=off'
+export const KERNEL = release()
+
+const here = dirname(fileURLToPath(import.meta.url))
+
+interface Loader {
+  readonly path: string
+  /** Library folders as seen through the host's root, joined by `:`. */
+  readonly libraries: string
+}
+
+/** How node is started where there is nothing but node: by its dynamic loader, with its libraries named. */
+function findLoader(): Loader {
+  const lines = execFileSync('ldd', [process.execPath], { encoding: 'utf8' }).split('\n')
+  const paths = lines.flatMap((line) => /(?:=> )?(\/\S+) \(0x/.exec(line)?.[1] ?? [])
+  const loader = paths.find((path) => /\/ld-[^/]+$/.test(path))
+  if (loader === undefined) throw new Error('no dynamic loader found')
+  const folders = new Set(paths.map((path) => `/.host${dirname(realpathSync(path))}`))
+  return { path: realpathSync(loader), libraries: [...folders].join(':') }
+}
+
+/** A case takes a tenth of a second; an operation that blocks in the kernel would take forever. */
+const TIMEOUT_MS = 20_000
+
+let loader: Loader | undefined
+
+/** Runs a case on a fresh mount. Leaves nothing behind: the mounts end with the child's namespace. */
+export function runOnKernel(testCase: Case): Promise<Outcome> {
+  loader ??= findLoader()
+  const work = mkdtempSync(join(tmpdir(), 'lamella-differential-'))
+  mkdirSync(join(work, 'fs'))
+  testCase.layers.forEach((layer, i) => {
+    writeFileSync(join(work, `layer-${i}.tar`), overlayTar(layer))
+    const plain = layer.filter((entry) => entry.kind === 'dir' && (entry.mode! & 0o2000) === 0)
+    writeFileSync(join(work, `layer-${i}.plain`), plain.map((entry) => `${entry.path}\0`).join(''), 'latin1')
+  })
+  const args = [
+    // A process namespace of its own, so that ending it ends whatever still runs inside.
+    ...['--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child'],
+    ...['sh', join(here, 'kernel-mount.sh'), work],
+    ...[realpathSync(process.execPath), loader.path, loader.libraries, join(here, 'kernel-child.mjs')],
+    String(testCase.layers.length),
+  ]
+  return new Promise<Outcome>((resolve, reject) => {
+    const child = execFile(
+      'unshare',
+      args,
+      { maxBuffer: 256 * 1024 * 1024, timeout: TIMEOUT_MS, killSignal: 'SIGKILL' },
+      (error, stdout, stderr) => {
+        rmSync(work, { recursive: true, force: true })
+        if (error === null) resolve(JSON.parse(stdout) as Outcome)
+        else reject(new Error(`kernel side failed: ${stderr}${error.message}`))
+      },
+    )
+    const { identity, umask, steps } = testCase
+    child.stdin!.end(JSON.stringify({ identity, umask, steps }))
+  })
+}
+
+/** Whether this machine can mount overlays in a namespace of its own: root, unshare, overlayfs with trusted xattrs. */
+export async function canMount(): Promise<boolean> {
+  if (process.platform !== 'linux' || process.getuid?.() !== 0) return false
+  try {
+    const outcome = await runOnKernel({
+      seed: 0,
+      layers: [[{ kind: 'file', path: 'f', mode: 0o644, uid: 0, gid: 0, mtime: 1, content: 'x' }]],
+      identity: { uid: 0, gid: 0, groups: [] },
+      umask: 0o022,
+      steps: [{ call: 'readFileSync', args: ['/f'] }],
+    })
+    return JSON.stringify(outcome.results) === '[{"ok":{"bytes":"x"}}]'
+  } catch {
+    return false
+  }
+}
