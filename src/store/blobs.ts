@@ -1,5 +1,5 @@
 // The BlobStore contract and what every implementation gets for free from it. Implementations: memory.ts, disk.ts.
-import type { Digest } from '../digest.js'
+import { digestOf, type Digest } from '../digest.js'
 import { StoreError } from '../errors.js'
 
 /** A whole blob, chunked anyhow. It is read once and never kept. */
@@ -28,6 +28,8 @@ export interface ByteRange {
   readonly offset: number
   /** Bytes; a range that reaches past the end is cut there. */
   readonly length: number
+  /** Of the bytes in the range, where it is known: then they are verified as a whole blob is. */
+  readonly digest?: Digest | undefined
 }
 
 /**
@@ -141,6 +143,21 @@ export async function readBlob(store: BlobStore, digest: Digest): Promise<Uint8A
     at += chunk.byteLength
   }
   return out
+}
+
+/**
+ * As `reader.read`, of bytes whose digest is known, as that of a file in a layer is from the layer's index.
+ * @throws StoreError DIGEST_MISMATCH when they are others; as `BlobReader.read`
+ */
+export function readVerified(reader: BlobReader, offset: number, length: number, digest: Digest): Uint8Array {
+  const bytes = reader.read(offset, length)
+  const actual = digestOf(bytes)
+  if (actual === digest) return bytes
+  throw new StoreError(
+    'DIGEST_MISMATCH',
+    `bytes ${offset}+${length} of blob ${reader.digest} have digest ${actual}, expected ${digest}`,
+    { data: { blob: reader.digest, offset, length, expected: digest, actual } },
+  )
 }
 
 /** A reader over bytes in memory. */

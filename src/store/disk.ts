@@ -76,7 +76,8 @@ export class DiskBlobStore implements BlobStore {
   async *get(digest: Digest, range?: ByteRange): AsyncGenerator<Uint8Array> {
     if (range !== undefined) {
       checkRange(range)
-      yield* this.#chunks(digest, range.offset, range.length)
+      const chunks = this.#chunks(digest, range.offset, range.length)
+      yield* range.digest === undefined ? chunks : verified(chunks, { digest: range.digest })
     } else {
       yield* verified(this.#chunks(digest, 0, Number.POSITIVE_INFINITY), { digest })
     }

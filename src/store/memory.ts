@@ -11,7 +11,7 @@ import {
   type Expectation,
   type Ingest,
 } from './blobs.js'
-import { blobNotFound, checkExpectation, chunksOf, sizeMismatch } from './verify.js'
+import { blobNotFound, checkExpectation, chunksOf, sizeMismatch, verified } from './verify.js'
 
 interface Held {
   readonly bytes: Uint8Array
@@ -73,7 +73,8 @@ export class MemoryBlobStore implements BlobStore {
     } else {
       checkRange(range)
       const part = bytes.subarray(range.offset, range.offset + range.length)
-      if (part.byteLength > 0) yield part
+      const chunks = part.byteLength > 0 ? [part] : []
+      yield* range.digest === undefined ? chunks : verified(chunks, { digest: range.digest })
     }
   }
 

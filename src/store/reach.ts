@@ -83,8 +83,11 @@ async function readReferences(
     const bytes = await readDocument(blobs, blob.digest, size, blob.mediaType)
     return bytes === undefined ? [] : referencesOf(bytes, blob)
   } catch (error) {
-    if (!(error instanceof StoreError) || visitor.unreadable === undefined) throw error
-    visitor.unreadable(blob, error)
+    if (!(error instanceof StoreError)) throw error
+    // Removed since it was looked at, by a gc that knew better.
+    if (error.code === 'BLOB_NOT_FOUND') visitor.missing?.(blob)
+    else if (visitor.unreadable === undefined) throw error
+    else visitor.unreadable(blob, error)
     return []
   }
 }
@@ -125,7 +128,13 @@ async function beginsObject(blobs: BlobStore, digest: Digest): Promise<boolean> 
 
 /** Whether a blob is a JSON document: what gc removes before what hangs on it. */
 export async function isDocument(blobs: BlobStore, digest: Digest, size: number): Promise<boolean> {
-  return size <= DOCUMENT_BYTES_MAX && (await beginsObject(blobs, digest))
+  if (size > DOCUMENT_BYTES_MAX) return false
+  try {
+    return await beginsObject(blobs, digest)
+  } catch (error) {
+    if (error instanceof StoreError && error.code === 'BLOB_NOT_FOUND') return false
+    throw error
+  }
 }
 
 interface Shape {

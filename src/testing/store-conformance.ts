@@ -4,7 +4,7 @@ import { strict as assert } from 'node:assert'
 import { MEDIA_TYPES, type Descriptor } from '../descriptor.js'
 import { digestOf, EMPTY_DIGEST, type Digest } from '../digest.js'
 import type { Env } from '../env.js'
-import { openBlob, readBlob, type BlobStore, type Store } from '../store/index.js'
+import { openBlob, readBlob, readVerified, type BlobStore, type Store } from '../store/index.js'
 
 export interface ConformanceCase {
   readonly name: string
@@ -212,6 +212,22 @@ export function blobStoreCases(make: Make<BlobStore>): ConformanceCase[] {
         assert.deepEqual(got, bytes.slice(offset, offset + length), `${offset}+${length}`)
       }
       await assert.rejects(() => drain(blobs.get(digest, { offset: -1, length: 1 })), RangeError)
+    },
+
+    async 'a range whose digest is known is verified'(blobs) {
+      const bytes = noise(10_000)
+      const { digest } = await blobs.put(bytes)
+      const [offset, length] = [3000, 5000]
+      const right = digestOf(bytes.subarray(offset, offset + length))
+      const got = await drain(blobs.get(digest, { offset, length, digest: right }))
+      assert.equal(digestOf(got), right)
+      await rejectsWith('DIGEST_MISMATCH', () => drain(blobs.get(digest, { offset, length, digest: ABSENT })))
+      await rejectsWith('DIGEST_MISMATCH', () =>
+        drain(blobs.get(digest, { offset: 6000, length, digest: right })),
+      )
+      const reader = await openBlob(blobs, digest)
+      assert.equal(digestOf(readVerified(reader, offset, length, right)), right)
+      assert.throws(() => readVerified(reader, offset + 1, length, right), { code: 'DIGEST_MISMATCH' })
     },
 
     async 'list tells every blob with its size'(blobs) {

@@ -1,0 +1,67 @@
+// Starts worker.ts as processes of its own. It is bundled once: a process that compiles first is too slow to kill by the
+// hundred.
+import { spawn, type ChildProcess } from 'node:child_process'
+import { mkdtempSync, rmSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+import type { WorkerLine } from './worker.js'
+
+const root = resolve(fileURLToPath(import.meta.url), '../../..')
+
+export interface WorkerProgram {
+  readonly file: string
+  remove(): void
+}
+
+export async function buildWorker(): Promise<WorkerProgram> {
+  const folder = mkdtempSync(join(tmpdir(), 'lamella-worker-'))
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
+  const file = join(folder, 'worker.mjs')
+  await build({
+    entryPoints: [join(root, 'test/store/worker.ts')],
+    outfile: file,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    packages: 'external',
+    alias: { '#platform': join(root, 'src/platform/node.ts') },
+    logLevel: 'error',
+  })
+  return { file, remove: () => rmSync(folder, { recursive: true, force: true }) }
+}
+
+export interface WorkerRun {
+  readonly child: ChildProcess
+  readonly ready: Promise<void>
+  /** What it said, complete lines only, and how it ended. */
+  readonly ended: Promise<{
+    readonly lines: readonly WorkerLine[]
+    readonly signal: NodeJS.Signals | null
+    readonly code: number | null
+    readonly stderr: string
+  }>
+}
+
+export function startWorker(program: WorkerProgram, args: readonly string[]): WorkerRun {
+  const child = spawn(process.execPath, [program.file, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  let out = ''
+  let stderr = ''
+  child.stderr!.setEncoding('utf8').on('data', (text: string) => void (stderr += text))
+  const ready = new Promise<void>((done) => {
+    child.stdout!.setEncoding('utf8').on('data', (text: string) => {
+      out += text
+      if (out.includes('\n')) done()
+    })
+    child.on('close', () => done())
+  })
+  const ended = new Promise<Awaited<WorkerRun['ended']>>((done) => {
+    child.on('close', (code, signal) => {
+      const whole = out.slice(0, out.lastIndexOf('\n') + 1)
+      const lines = whole.split('\n').filter(Boolean)
+      done({ lines: lines.map((line) => JSON.parse(line) as WorkerLine), signal, code, stderr })
+    })
+  })
+  return { child, ready, ended }
+}
