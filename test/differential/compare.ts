@@ -1,7 +1,6 @@
 // Runs a case on a view, compares with the kernel's outcome, and makes failing cases small.
 import { UnionView } from 'lamella/unionfs'
 import type { Case, Outcome, Step } from './case.js'
-// @ts-expect-error plain JavaScript: the kernel side runs it without a build
 import { dump, execute } from './executor.mjs'
 import { treeOf } from './layers.js'
 

@@ -3,7 +3,7 @@
 //
 //   LAMELLA_DIFFERENTIAL_OPS=200000   how many calls (default 20,000)
 //   LAMELLA_DIFFERENTIAL_SEED=7       where the seeds begin (default 1)
-//   RECORD=1                          writes recorded.json anew from the kernel's answers
+//   RECORD=1                          writes recorded/overlay.json anew from the kernel's answers
 //
 // Live where there are root and overlayfs; the recorded cases are replayed everywhere.
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -22,7 +22,7 @@ const RECORDED_STEPS = 40
 const RECORDED_CASES = 50
 const PARALLEL = 2
 
-const recordPath = fileURLToPath(new URL('./recorded.json', import.meta.url))
+const recordPath = fileURLToPath(new URL('./recorded/overlay.json', import.meta.url))
 
 interface Recording {
   readonly kernel: string

@@ -31,6 +31,9 @@ function findLoader(): Loader {
 /** A case takes a tenth of a second; an operation that blocks in the kernel would take forever. */
 const TIMEOUT_MS = 20_000
 
+/** Mounts and processes of its own, so that ending it ends whatever still runs or is mounted inside. */
+const NAMESPACES = ['--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child']
+
 let loader: Loader | undefined
 
 /** Runs a case on a fresh mount. Leaves nothing behind: the mounts end with the child's namespace. */
@@ -43,13 +46,9 @@ export function runOnKernel(testCase: Case): Promise<Outcome> {
     const plain = layer.filter((entry) => entry.kind === 'dir' && (entry.mode! & 0o2000) === 0)
     writeFileSync(join(work, `layer-${i}.plain`), plain.map((entry) => `${entry.path}\0`).join(''), 'latin1')
   })
-  const args = [
-    // A process namespace of its own, so that ending it ends whatever still runs inside.
-    ...['--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child'],
-    ...['sh', join(here, 'kernel-mount.sh'), work],
-    ...[realpathSync(process.execPath), loader.path, loader.libraries, join(here, 'kernel-child.mjs')],
-    String(testCase.layers.length),
-  ]
+  const script = [join(here, 'kernel-mount.sh'), work, realpathSync(process.execPath), loader.path]
+  const rest = [loader.libraries, join(here, 'kernel-child.mjs'), String(testCase.layers.length)]
+  const args = [...NAMESPACES, 'sh', ...script, ...rest]
   return new Promise<Outcome>((resolve, reject) => {
     const child = execFile(
       'unshare',
