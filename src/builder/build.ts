@@ -1,12 +1,12 @@
 // A build from end to end: read → plan → solve → export. The parts are in their own files; here they meet.
-import { resolve } from 'node:path'
 import type { Descriptor, Platform } from '../descriptor.js'
 import type { Digest, DiffID } from '../digest.js'
 import { systemEnv, type Env } from '../env.js'
-import { throwIfAborted } from '../errors.js'
-import type { Image, ImageConfig } from '../oci/index.js'
-import type { Store } from '../store/index.js'
-import { readBuildFiles, type ContextSource, type DockerfileSource } from './build-files.js'
+import { LamellaError, throwIfAborted } from '../errors.js'
+import { readImage, resolveImage, type Image, type ImageConfig } from '../oci/index.js'
+import { readBlob, type Store } from '../store/index.js'
+import { absolutePath, readBuildFiles, type ContextSource, type DockerfileSource } from './build-files.js'
+import { CacheStore, type CacheImport, type KeyId } from './cache.js'
 import type { BuildContext } from './context.js'
 import type { Executor } from './executor.js'
 import { exportImage, nameImage } from './export.js'
@@ -21,6 +21,7 @@ import { HttpOp, type Fetch } from './ops/http.js'
 import { MergeOp } from './ops/merge.js'
 import type { SecretSource } from './ops/mounts.js'
 import type { OpServices } from './ops/result.js'
+import type { BuildOutput } from './output-spec.js'
 import { planBuild, type BuildPlan } from './plan.js'
 import type { BuildListener } from './progress.js'
 import { solve, type SolveOptions, type StepReport } from './solve.js'
@@ -60,7 +61,13 @@ export interface BuildOptions {
   readonly sourceDateEpoch?: number | undefined
   /** With SOURCE_DATE_EPOCH: no file in a layer that the build made is younger. */
   readonly rewriteTimestamp?: boolean | undefined
+  /** Where the image goes besides the store. */
+  readonly outputs?: readonly BuildOutput[] | undefined
   readonly keyScheme?: KeyScheme | undefined
+  /** Caches to look into after the store's own. One that is not there is left out, with a warning. */
+  readonly cacheFrom?: readonly CacheFrom[] | undefined
+  /** Where what led to the image is written, beside the store's own cache. */
+  readonly cacheTo?: readonly CacheTo[] | undefined
   /** Operations that run at once. */
   readonly concurrency?: number | undefined
   readonly env?: Env | undefined
@@ -69,6 +76,22 @@ export interface BuildOptions {
   /** Told about each step that ran and was stored. @internal */
   readonly onStored?: SolveOptions['onStored']
 }
+
+/** A folder that `type=local` wrote, or an image of the store that carries its cache inline. */
+export type CacheFrom =
+  | { readonly type: 'local'; readonly src: string; readonly tag?: string | undefined }
+  | { readonly type: 'inline'; readonly image: string }
+
+/** @see docs/cache.md for what `min` and `max` hold */
+export type CacheTo =
+  | {
+      readonly type: 'local'
+      readonly dest: string
+      readonly tag?: string | undefined
+      /** Default `min`. */
+      readonly mode?: 'min' | 'max' | undefined
+    }
+  | { readonly type: 'inline' }
 
 export interface BuildResult {
   /** Of the image's manifest. */
@@ -95,8 +118,15 @@ export interface BuildResult {
 export async function build(options: BuildOptions): Promise<BuildResult> {
   const prepared = await prepareBuild(options)
   const { plan } = prepared
-  const solved = await solve(plan.edge === undefined ? [] : [plan.edge], prepared.solve)
+  const cache = new CacheStore(options.store, prepared.solve.env)
+  const imports = await openCaches(options.store, options.cacheFrom ?? [], options.onEvent)
+  const solved = await solve(plan.edge === undefined ? [] : [plan.edge], {
+    ...prepared.solve,
+    cache,
+    imports,
+  })
   const layers = solved.results[0]?.layers ?? []
+  const keys = solved.keys[0] ?? []
   throwIfAborted(options.signal)
   const image = await exportImage(options.store, {
     draft: plan.image,
@@ -104,9 +134,17 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
     epoch: plan.epoch,
     rewriteTimestamp: options.rewriteTimestamp ?? false,
     baseLayers: baseLayerCount(prepared.baseLayers(), layers),
+    inlineCache: options.cacheTo?.some(({ type }) => type === 'inline')
+      ? await inlineCacheOf(cache, keys, layers)
+      : undefined,
   })
-  const names = await nameImage(options.store, options.tags ?? [], image.descriptor)
+  const wanted = (options.outputs ?? []).flatMap((output) =>
+    output.type === 'image' ? (output.names ?? []) : [],
+  )
+  const names = await nameImage(options.store, [...(options.tags ?? []), ...wanted], image.descriptor)
   await Promise.all(prepared.contexts().map((context) => context.save()))
+  await writeCaches(options.store, cache, keys, options.cacheTo ?? [])
+  await writeOutputs(options, image, names)
   options.onEvent?.({
     kind: 'exported',
     image: image.descriptor.digest,
@@ -114,6 +152,71 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
     names,
   })
   return { ...resultOf(image), names, steps: solved.steps }
+}
+
+/** Loaded only where caches come or go: most builds have none. */
+const cacheFiles = () => import('./cache-files.js')
+
+async function openCaches(
+  store: Store,
+  sources: readonly CacheFrom[],
+  onEvent: BuildListener | undefined,
+): Promise<CacheImport[]> {
+  const out: CacheImport[] = []
+  for (const source of sources) {
+    try {
+      const opened = await openCache(store, source)
+      if (opened !== undefined) out.push(opened)
+    } catch (error) {
+      // A cache is a convenience: without it the build takes longer, and that is all.
+      if (!(error instanceof LamellaError)) throw error
+      onEvent?.({ kind: 'warning', code: error.code, message: error.message, location: undefined })
+    }
+  }
+  return out
+}
+
+async function openCache(store: Store, source: CacheFrom): Promise<CacheImport | undefined> {
+  const { importInlineCache, importLocalCache } = await cacheFiles()
+  if (source.type === 'local') return importLocalCache(source.src, source)
+  const image = await readImage(store.blobs, await resolveImage(store, source.image))
+  return importInlineCache(store, image, await readBlob(store.blobs, image.manifest.config.digest))
+}
+
+async function inlineCacheOf(
+  cache: CacheStore,
+  keys: readonly KeyId[],
+  layers: readonly LayerRef[],
+): Promise<string | undefined> {
+  const { inlineCache } = await cacheFiles()
+  return inlineCache(
+    cache,
+    keys,
+    layers.map(({ descriptor }) => descriptor.digest),
+  )
+}
+
+async function writeCaches(
+  store: Store,
+  cache: CacheStore,
+  keys: readonly KeyId[],
+  targets: readonly CacheTo[],
+): Promise<void> {
+  for (const target of targets) {
+    if (target.type === 'inline') continue
+    const { exportLocalCache } = await cacheFiles()
+    const { dest, tag, mode } = target
+    await exportLocalCache(store, cache, keys, dest, { tag, mode: mode ?? 'min' })
+  }
+}
+
+async function writeOutputs(options: BuildOptions, image: Image, names: readonly string[]): Promise<void> {
+  const { outputs = [], store, env = systemEnv, signal } = options
+  if (outputs.length === 0) return
+  const { writeOutput } = await import('./outputs.js')
+  const { descriptor, layers } = image
+  for (const output of outputs)
+    await writeOutput(store, { descriptor, layers, names }, output, { env, signal })
 }
 
 function resultOf(image: Image): Omit<BuildResult, 'names' | 'steps'> {
@@ -183,8 +286,8 @@ export async function prepareBuild(options: BuildOptions): Promise<PreparedBuild
 
 /** What a build is compared with itself by: the paths of its context and Dockerfile, whatever its arguments are. */
 export function buildScope({ context, dockerfile }: BuildOptions): string {
-  const folder = typeof context === 'string' ? resolve(context) : ''
-  const file = typeof dockerfile === 'string' ? resolve(folder, dockerfile) : (dockerfile?.name ?? '')
+  const folder = typeof context === 'string' ? absolutePath(context) : ''
+  const file = typeof dockerfile === 'string' ? absolutePath(dockerfile) : (dockerfile?.name ?? '')
   return `${folder}\0${file}`
 }
 

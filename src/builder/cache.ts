@@ -2,6 +2,7 @@
 // with inputs is found by walking a link from each input's key; all inputs must lead to the same key. Content keys are
 // keys like any other, so that what was found by content once is found by definition the next time.
 // @see moby/buildkit solver/{cachemanager,kvcachestorage,cachekey}.go
+import type { Descriptor } from '../descriptor.js'
 import { digestOf, hexOf, type Digest } from '../digest.js'
 import type { Env } from '../env.js'
 import { systemEnv } from '../env.js'
@@ -30,7 +31,17 @@ const TOUCH_AFTER_MS = 3_600_000
 
 /** Key of something without inputs: a source's definition, or content (output -1). */
 export function rootKeyId(digest: Digest, output: number): KeyId {
-  return hexOf(recordId(digest, output)).slice(0, ID_LENGTH)
+  return keyIdOf(recordId(digest, output))
+}
+
+/** Keys, links and results of a cache that came from elsewhere; its layers are fetched when they are needed. */
+export interface CacheImport {
+  readonly records: ReadonlyMap<KeyId, KeyRecord>
+  /** By `linkKey`. */
+  readonly links: ReadonlyMap<string, readonly KeyId[]>
+  /** Layers that `read` can give. */
+  readonly blobs: ReadonlySet<Digest>
+  read(descriptor: Descriptor): AsyncIterable<Uint8Array>
 }
 
 /** The result of a stack of layers in a store. Opens nothing before `tree()` is called. */
@@ -40,8 +51,8 @@ export function storedResult(store: Store, layers: readonly LayerRef[]): Result 
 }
 
 export interface SaveRequest {
-  readonly digest: Digest
-  readonly output: number
+  /** `recordId` of the operation and its output. */
+  readonly record: Digest
   readonly inputs: readonly (readonly KeyLink[])[]
   readonly layers: readonly LayerRef[]
   readonly costMs: number
@@ -53,6 +64,7 @@ export class CacheStore {
   readonly #env: Env
   readonly #pending = new Map<string, Uint8Array>()
   readonly #blobs = new Map<Digest, Promise<boolean>>()
+  readonly #imports: CacheImport[] = []
 
   constructor(store: Store, env: Env = systemEnv) {
     this.#store = store
@@ -63,50 +75,111 @@ export class CacheStore {
    * Keys that an operation has when one of its inputs is known by any of `links`. Synchronous and without side effects.
    *
    * @param input   number of the input
-   * @param digest  of the operation
+   * @param record  `recordId` of the operation and its output
    */
-  query(links: readonly KeyLink[], input: number, digest: Digest, output: number): KeyId[] {
-    if (links.length === 1) return this.#follow(linkKey(links[0]!, input, digest, output))
+  query(links: readonly KeyLink[], input: number, record: Digest): KeyId[] {
+    if (links.length === 1) return this.#follow(linkKey(links[0]!, input, record))
     const found = new Set<KeyId>()
-    for (const link of links) {
-      for (const id of this.#follow(linkKey(link, input, digest, output))) found.add(id)
-    }
+    for (const link of links) for (const id of this.#follow(linkKey(link, input, record))) found.add(id)
     return [...found]
   }
 
   #follow(key: string): KeyId[] {
     const value = this.#get(key)
-    return value === undefined ? [] : decodeIds(value)
+    const own = value === undefined ? [] : decodeIds(value)
+    for (const { links } of this.#imports) {
+      for (const id of links.get(key) ?? []) if (!own.includes(id)) own.push(id)
+    }
+    return own
   }
 
   /** Whether a key without inputs is there. */
   has(id: KeyId): boolean {
-    return this.#get(`k${id}`) !== undefined
+    return this.#get(`k${id}`) !== undefined || this.#imports.some(({ records }) => records.has(id))
   }
 
-  /** What is stored under a key; `undefined` when it is not there, or damaged, or not the key of `digest`. */
-  record(id: KeyId, digest?: Digest): KeyRecord | undefined {
+  /** What is stored under a key; `undefined` when it is not there, or damaged, or not the key of that record. */
+  record(id: KeyId, record?: Digest): KeyRecord | undefined {
     const value = this.#get(`k${id}`)
-    const record = value === undefined ? undefined : decodeKeyRecord(value)
-    return digest !== undefined && record?.digest !== digest ? undefined : record
+    const found = value === undefined ? undefined : decodeKeyRecord(value)
+    return record !== undefined && found?.digest !== record ? undefined : found
   }
 
-  /** The result under a key, if all its layers are still in the store. */
-  async usable(id: KeyId, digest?: Digest): Promise<StoredResult | undefined> {
-    const result = this.record(id, digest)?.result
-    if (result === undefined) return undefined
-    for (const { descriptor } of result.layers)
-      if (!(await this.#hasBlob(descriptor.digest))) return undefined
-    return result
+  /** The result under a key, if all its layers are in the store or can be had from an imported cache. */
+  async usable(id: KeyId, record?: Digest): Promise<StoredResult | undefined> {
+    const own = this.record(id, record)?.result
+    if (own !== undefined && (await this.#hasLayers(own))) return own
+    for (const { records } of this.#imports) {
+      const imported = records.get(id)?.result
+      if (imported !== undefined && (await this.#hasLayers(imported))) return imported
+    }
+    return undefined
+  }
+
+  async #hasLayers({ layers }: StoredResult): Promise<boolean> {
+    for (const { descriptor } of layers) if (!(await this.#hasBlob(descriptor.digest))) return false
+    return true
   }
 
   #hasBlob(digest: Digest): Promise<boolean> {
     let known = this.#blobs.get(digest)
     if (known === undefined) {
-      known = this.#store.blobs.stat(digest).then((info) => info !== undefined)
+      known = this.#store.blobs
+        .stat(digest)
+        .then((info) => info !== undefined || this.#imports.some(({ blobs }) => blobs.has(digest)))
       this.#blobs.set(digest, known)
     }
     return known
+  }
+
+  /** Asks an imported cache too, after the store's own. */
+  addImport(imported: CacheImport): void {
+    this.#imports.push(imported)
+  }
+
+  /**
+   * Makes a result that was found one's own: layers that only an imported cache has are copied into the store, and the
+   * key is saved with everything that leads to it, so that the next build finds it without the import.
+   * @throws StoreError when a layer is not what its descriptor says
+   */
+  async adopt(id: KeyId): Promise<void> {
+    for (const imported of this.#imports) {
+      const result = imported.records.get(id)?.result
+      if (result === undefined) continue
+      for (const { descriptor } of result.layers) await this.#fetch(descriptor)
+      if (this.record(id)?.result === undefined) this.#adoptKeys(imported, id)
+      return
+    }
+  }
+
+  /** Keys below come along; their results count as long as the store has their layers, as those below `id` now are. */
+  #adoptKeys(imported: CacheImport, id: KeyId): void {
+    const todo = [id]
+    const seen = new Set(todo)
+    for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
+      const record = imported.records.get(next)
+      if (record === undefined) continue
+      const own = this.record(next)
+      const inputs = mergeLinks(own?.inputs ?? [], record.inputs)
+      this.#pending.set(
+        `k${next}`,
+        encodeKeyRecord({ ...record, inputs, result: own?.result ?? record.result }),
+      )
+      for (const [i, links] of record.inputs.entries()) {
+        for (const link of links) {
+          this.#link(link, i, record.digest, next)
+          if (!seen.has(link.id)) todo.push(link.id)
+          seen.add(link.id)
+        }
+      }
+    }
+  }
+
+  async #fetch(descriptor: Descriptor): Promise<void> {
+    const { digest, size } = descriptor
+    if ((await this.#store.blobs.stat(digest)) !== undefined) return
+    const source = this.#imports.find(({ blobs }) => blobs.has(digest))
+    if (source !== undefined) await this.#store.blobs.put(source.read(descriptor), { digest, size })
   }
 
   /**
@@ -116,74 +189,67 @@ export class CacheStore {
    * @param identity  per input the links that make the name of a new key
    */
   resolve(
-    digest: Digest,
-    output: number,
+    record: Digest,
     inputs: readonly (readonly KeyLink[])[],
     identity: readonly (readonly KeyLink[])[] = inputs,
   ): KeyId {
-    if (inputs.length === 0) return rootKeyId(digest, output)
+    if (inputs.length === 0) return keyIdOf(record)
     let agreed: KeyId[] | undefined
     for (const [i, links] of inputs.entries()) {
-      const found = this.query(links, i, digest, output)
+      const found = this.query(links, i, record)
       agreed = agreed === undefined ? found : agreed.filter((id) => found.includes(id))
       if (agreed.length === 0) break
     }
     if (agreed !== undefined && agreed.length > 0) return agreed.sort()[0]!
-    const parts = identity.map((links) =>
-      links.map(({ id, selector }) => `${id}${selector === undefined ? '' : `;${selector}`}`).sort(),
-    )
-    return hexOf(digestOf(JSON.stringify([digest, output, parts]))).slice(0, ID_LENGTH)
+    return newKeyId(record, identity)
   }
 
   /**
    * Stores a result under a key and links the key from all its inputs. Visible at once, durable after `flush`.
-   * @returns the record as stored
    */
-  save(id: KeyId, request: SaveRequest): KeyRecord {
+  save(id: KeyId, request: SaveRequest): void {
     const nowMs = this.#nowMs()
-    const inputs = mergeLinks(this.record(id, request.digest)?.inputs ?? [], request.inputs)
-    const { digest, output, layers, costMs, costBytes } = request
-    const record: KeyRecord = {
-      digest,
-      output,
-      inputs,
-      result: { layers, createdMs: nowMs, lastUsedMs: nowMs, useCount: 1, costMs, costBytes },
-    }
-    this.#pending.set(`k${id}`, encodeKeyRecord(record))
+    const { record, layers, costMs, costBytes } = request
+    const inputs = mergeLinks(this.record(id, record)?.inputs ?? [], request.inputs)
+    const times = { createdMs: nowMs, lastUsedMs: nowMs, useCount: 1 }
+    const result: StoredResult = { layers, ...times, costMs, costBytes }
+    this.#pending.set(`k${id}`, encodeKeyRecord({ digest: record, inputs, result }))
     for (const [i, links] of request.inputs.entries()) {
-      for (const link of links) this.#link(link, i, digest, output, id)
+      for (const link of links) this.#link(link, i, record, id)
     }
     for (const { descriptor } of layers) this.#blobs.set(descriptor.digest, Promise.resolve(true))
-    return record
+  }
+
+  /** Keeps the whole digest of a key without inputs, for exports; it gets no result by that. */
+  ensureRoot(record: Digest): void {
+    const key = `k${keyIdOf(record)}`
+    if (this.#get(key) === undefined) {
+      this.#pending.set(key, encodeKeyRecord({ digest: record, inputs: [], result: undefined }))
+    }
   }
 
   /**
    * Lets further keys of an input lead to keys that were found by another way, usually definitions to what was found by
    * content. Writes nothing that is there already.
    */
-  connect(
-    links: readonly KeyLink[],
-    input: number,
-    digest: Digest,
-    output: number,
-    ids: readonly KeyId[],
-  ): void {
+  connect(links: readonly KeyLink[], input: number, record: Digest, ids: readonly KeyId[]): void {
     for (const id of ids) {
-      const added = links.filter((link) => this.#link(link, input, digest, output, id))
-      const record = added.length === 0 ? undefined : this.record(id)
-      if (record === undefined) continue
+      const added = links.filter((link) => this.#link(link, input, record, id))
+      const known = added.length === 0 ? undefined : this.record(id)
+      if (known === undefined) continue
       const inputs = mergeLinks(
-        record.inputs,
-        record.inputs.map((_, i) => (i === input ? added : [])),
+        known.inputs,
+        known.inputs.map((_, i) => (i === input ? added : [])),
       )
-      this.#pending.set(`k${id}`, encodeKeyRecord({ ...record, inputs }))
+      this.#pending.set(`k${id}`, encodeKeyRecord({ ...known, inputs }))
     }
   }
 
   /** @returns whether it is new */
-  #link(link: KeyLink, input: number, digest: Digest, output: number, id: KeyId): boolean {
-    const key = linkKey(link, input, digest, output)
-    const ids = this.#follow(key)
+  #link(link: KeyLink, input: number, record: Digest, id: KeyId): boolean {
+    const key = linkKey(link, input, record)
+    const value = this.#get(key)
+    const ids = value === undefined ? [] : decodeIds(value)
     if (ids.includes(id)) return false
     this.#pending.set(key, encodeIds([...ids, id]))
     return true
@@ -246,13 +312,26 @@ export class CacheStore {
   }
 }
 
+/** Id of a key without inputs. */
+export function keyIdOf(record: Digest): KeyId {
+  return hexOf(record).slice(0, ID_LENGTH)
+}
+
+/** Id of a key that is new: what it is made of. @internal */
+export function newKeyId(record: Digest, inputs: readonly (readonly KeyLink[])[]): KeyId {
+  const parts = inputs.map((links) =>
+    links.map(({ id, selector }) => (selector === undefined ? id : `${id};${selector}`)).sort(),
+  )
+  return hexOf(digestOf(JSON.stringify([record, parts]))).slice(0, ID_LENGTH)
+}
+
 /**
- * Record key of a link. Digests are cut to 160 bits, which keeps the index small; a key's record holds the whole digest of
- * its operation and is compared with it.
+ * Record key of a link. Digests are cut to 160 bits, which keeps the index small; a key's record holds the whole digest and
+ * is compared with it. @internal
  */
-function linkKey({ id, selector }: KeyLink, input: number, digest: Digest, output: number): string {
+export function linkKey({ id, selector }: KeyLink, input: number, record: Digest): string {
   const part = selector === undefined ? '' : selector.slice(7, 7 + ID_LENGTH)
-  return `l${id}${digest.slice(7, 7 + ID_LENGTH)}${input}.${output}.${part}`
+  return `l${id}${record.slice(7, 7 + ID_LENGTH)}${input}.${part}`
 }
 
 function mergeLinks(

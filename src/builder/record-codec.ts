@@ -12,9 +12,8 @@ export interface KeyLink {
 
 /** What the cache knows about a key. */
 export interface KeyRecord {
-  /** Of the operation, or of content (output -1). */
+  /** `recordId` of the operation and its output, or of content: what BuildKit's exports call a record's digest. */
   readonly digest: Digest
-  readonly output: number
   /** For each input the keys that lead here; none for a source. */
   readonly inputs: readonly (readonly KeyLink[])[]
   /** Absent for a key that only leads to others. */
@@ -58,7 +57,6 @@ export function encodeKeyRecord(record: KeyRecord): Uint8Array {
   out.number(VERSION)
   out.number(record.result === undefined ? 0 : HAS_RESULT)
   out.hex(record.digest.slice(7))
-  out.number(record.output + 1)
   out.number(record.inputs.length)
   for (const links of record.inputs) {
     out.number(links.length)
@@ -111,7 +109,6 @@ function readRecord(input: Reader): KeyRecord | undefined {
   if (input.number() !== VERSION) return undefined
   const flags = input.number()
   const digest = `sha256:${input.hex(32)}` as Digest
-  const output = input.number() - 1
   const inputs: KeyLink[][] = []
   for (let i = input.count(); i > 0; i--) {
     const links: KeyLink[] = []
@@ -121,7 +118,7 @@ function readRecord(input: Reader): KeyRecord | undefined {
     }
     inputs.push(links)
   }
-  return { digest, output, inputs, result: flags & HAS_RESULT ? readResult(input) : undefined }
+  return { digest, inputs, result: flags & HAS_RESULT ? readResult(input) : undefined }
 }
 
 function readResult(input: Reader): StoredResult {

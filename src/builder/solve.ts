@@ -6,8 +6,17 @@ import type { Digest } from '../digest.js'
 import { systemEnv, type Env } from '../env.js'
 import { AbortError, isAbortError, throwIfAborted } from '../errors.js'
 import type { Store } from '../store/index.js'
-import { CacheStore, rootKeyId, storedResult, type KeyId, type KeyLink, type StoredResult } from './cache.js'
-import { CONTENT_OUTPUT } from './key.js'
+import {
+  CacheStore,
+  keyIdOf,
+  rootKeyId,
+  storedResult,
+  type CacheImport,
+  type KeyId,
+  type KeyLink,
+  type StoredResult,
+} from './cache.js'
+import { CONTENT_OUTPUT, recordId } from './key.js'
 import { buildkitScheme, type KeyScheme, type SchemeMap } from './key-scheme.js'
 import type { BuildListener, CacheOutcome, StepId } from './progress.js'
 import { Semaphore } from './semaphore.js'
@@ -33,6 +42,8 @@ export interface SolveOptions {
    * explanations, each beside earlier runs of the same step in the same scope.
    */
   readonly scope?: string | undefined
+  /** Further caches that are asked after the store's own. */
+  readonly imports?: readonly CacheImport[] | undefined
   /** Cache to use instead of one over `store.records`. */
   readonly cache?: CacheStore | undefined
 }
@@ -81,6 +92,8 @@ export interface StepReport {
 export interface SolveResult {
   /** One per target; in a dry run `undefined` where there is no result yet. */
   readonly results: readonly (Result | undefined)[]
+  /** Keys of each target in the cache, for an export of what leads to it. */
+  readonly keys: readonly (readonly KeyId[])[]
   /** In the order in which they were first seen. */
   readonly steps: readonly StepReport[]
 }
@@ -132,6 +145,8 @@ interface EdgeRun {
   readonly matches: Set<KeyId>[]
   readonly contents: (Promise<Digest | undefined> | undefined)[]
   readonly inputs: StepInput[]
+  /** `recordId` of operation and output. */
+  record?: Digest
   fast?: Promise<Lookup>
   slow?: Promise<Lookup>
   done?: Promise<Complete | undefined>
@@ -158,6 +173,7 @@ class Solver {
     this.#options = options
     this.#env = options.env ?? systemEnv
     this.#cache = options.cache ?? new CacheStore(options.store, this.#env)
+    for (const imported of options.imports ?? []) this.#cache.addImport(imported)
     this.#scheme = options.scheme ?? buildkitScheme
     const { store, scope } = options
     if (scope !== undefined) this.#memory = new StepMemory(this.#cache, store, this.#env, scope)
@@ -171,9 +187,13 @@ class Solver {
     const onAbort = () => this.#fail(new AbortError(signal?.reason))
     signal?.addEventListener('abort', onAbort, { once: true })
     try {
-      const results = await Promise.all(targets.map(async (edge) => (await this.#complete(edge))?.result))
+      const complete = await Promise.all(targets.map((edge) => this.#complete(edge)))
       if (!this.#dry) await this.#cache.flush()
-      return { results, steps: await this.#reports() }
+      return {
+        results: complete.map((each) => each?.result),
+        keys: complete.map((each) => each?.ids ?? []),
+        steps: await this.#reports(),
+      }
     } catch (error) {
       this.#fail(error)
       await Promise.allSettled(this.#active)
@@ -266,9 +286,9 @@ class Solver {
 
   async #edge({ vertex, output }: Edge): Promise<EdgeRun> {
     const step = await this.#step(vertex)
+    const inputs = await Promise.all(step.vertex.inputs.map((input) => this.#step(input.vertex)))
     let edge = step.edges.get(output)
     if (edge === undefined) {
-      const { inputs } = step.vertex
       edge = {
         step,
         output,
@@ -289,6 +309,10 @@ class Solver {
   async #scheme0(step: Step): Promise<{ readonly map: CacheMap; readonly scheme: SchemeMap }> {
     const map = (await this.#map(step, 0))!
     return { map, scheme: this.#scheme.map(step.vertex, map) }
+  }
+
+  #record(edge: EdgeRun, scheme: SchemeMap): Digest {
+    return (edge.record ??= recordId(scheme.digest, edge.output))
   }
 
   // ---- keys by definition ----
@@ -317,11 +341,11 @@ class Solver {
     for (let index = 0; ; index++) {
       const map = await this.#map(step, index)
       if (map === undefined) return { ids, hit: undefined, unknown: false }
-      const { digest } = this.#scheme.map(vertex, map)
-      const id = rootKeyId(digest, output)
+      const record = recordId(this.#scheme.map(vertex, map).digest, output)
+      const id = keyIdOf(record)
       if (!this.#cache.has(id)) continue
       ids.push(id)
-      const stored = await this.#cache.usable(id, digest)
+      const stored = await this.#cache.usable(id, record)
       if (stored !== undefined) return this.#hit(edge, { ids, hit: { id, stored }, unknown: false })
     }
   }
@@ -331,7 +355,7 @@ class Solver {
     const definition = scheme.definitions[input]
     if (!definition || ids.length === 0) return
     const links = linksOf(ids, definition.selector)
-    for (const id of this.#cache.query(links, input, scheme.digest, edge.output)) edge.matches[input]!.add(id)
+    for (const id of this.#cache.query(links, input, this.#record(edge, scheme))) edge.matches[input]!.add(id)
     edge.inputs[input] = { ...edge.inputs[input]!, keys: ids }
   }
 
@@ -341,7 +365,7 @@ class Solver {
     const ids = [...first!].filter((id) => rest.every((other) => other.has(id)))
     let best: Lookup['hit']
     for (const id of ids) {
-      const stored = await this.#cache.usable(id, scheme.digest)
+      const stored = await this.#cache.usable(id, this.#record(edge, scheme))
       if (stored !== undefined && (best === undefined || stored.createdMs > best.stored.createdMs)) {
         best = { id, stored }
       }
@@ -405,12 +429,12 @@ class Solver {
   async #matchContent(edge: EdgeRun, map: CacheMap, scheme: SchemeMap, input: number): Promise<boolean> {
     const content = await this.#content(edge, map, input)
     if (content === undefined) return false
-    const { digest } = scheme
-    const ids = this.#cache.query([contentLink(content)], input, digest, edge.output)
+    const record = this.#record(edge, scheme)
+    const ids = this.#cache.query([contentLink(content)], input, record)
     for (const id of ids) edge.matches[input]!.add(id)
     if (ids.length > 0 && !this.#dry) {
       const links = await this.#definitionLinks(edge, scheme, input)
-      this.#cache.connect(links, input, digest, edge.output, ids)
+      this.#cache.connect(links, input, record, ids)
     }
     return true
   }
@@ -449,6 +473,7 @@ class Solver {
   async #makeComplete(edge: EdgeRun): Promise<Complete | undefined> {
     const lookup = await (edge.slow ??= quiet(this.#findSlow(edge)))
     if (lookup.hit !== undefined) {
+      if (!this.#dry) await this.#cache.adopt(lookup.hit.id)
       const result = storedResult(this.#options.store, lookup.hit.stored.layers)
       return { result, ids: lookup.ids }
     }
@@ -483,7 +508,8 @@ class Solver {
     })
     // What was read names the result where it can: two ways to the same content are one step.
     const identity = links.map((all, i) => (contents[i] === undefined ? all : [contentLink(contents[i])]))
-    const id = this.#cache.resolve(scheme.digest, output, links, identity)
+    const record = this.#record(edge, scheme)
+    const id = this.#cache.resolve(record, links, identity)
     const running = this.#running.get(id)
     if (running === undefined) {
       const complete = quiet(this.#runAndSave(edge, id, inputs, links))
@@ -491,7 +517,7 @@ class Solver {
       return complete
     }
     const complete = await running
-    links.forEach((all, i) => this.#cache.connect(all, i, scheme.digest, output, [id]))
+    links.forEach((all, i) => this.#cache.connect(all, i, record, [id]))
     this.#log.hit(step.log, id, complete.result.layers)
     return complete
   }
@@ -509,20 +535,17 @@ class Solver {
     )
     const result = results[output]!
     const costBytes = addedBytes(result.layers, inputs)
+    for (const { content } of edge.inputs) {
+      if (content !== undefined) this.#cache.ensureRoot(recordId(content, CONTENT_OUTPUT))
+    }
     const ids: KeyId[] = []
     // A source has a key for each way in which it is known; anything else has one.
     const maps = step.vertex.inputs.length === 0 ? step.maps : step.maps.slice(0, 1)
     for (const map of maps) {
-      const { digest } = this.#scheme.map(step.vertex, map)
-      const key = step.vertex.inputs.length === 0 ? rootKeyId(digest, output) : id
-      this.#cache.save(key, {
-        digest,
-        output,
-        inputs: links,
-        layers: result.layers,
-        costMs: step.costMs,
-        costBytes,
-      })
+      const record = recordId(this.#scheme.map(step.vertex, map).digest, output)
+      const key = step.vertex.inputs.length === 0 ? keyIdOf(record) : id
+      const { costMs } = step
+      this.#cache.save(key, { record, inputs: links, layers: result.layers, costMs, costBytes })
       ids.push(key)
     }
     const stored: StoredStep = {

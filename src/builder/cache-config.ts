@@ -1,0 +1,415 @@
+// BuildKit's portable form of a build cache, `cacheconfig.v0`: records with their links as one JSON document, layers by
+// reference. Made from a cache's keys, and read back into keys. Pure.
+// @see moby/buildkit cache/remotecache/v1/{spec,chains,utils,parse}.go, solver/exporter.go
+import type { Descriptor } from '../descriptor.js'
+import { isDigest, type Digest, type DiffID } from '../digest.js'
+import { BuildError } from '../errors.js'
+import {
+  keyIdOf,
+  linkKey,
+  newKeyId,
+  type CacheImport,
+  type CacheStore,
+  type KeyId,
+  type KeyLink,
+  type KeyRecord,
+} from './cache.js'
+import type { LayerRef } from './vertex.js'
+
+export const CACHE_CONFIG_TYPE = 'application/vnd.buildkit.cacheconfig.v0'
+
+export interface CacheConfig {
+  readonly layers?: readonly CacheLayer[]
+  readonly records?: readonly CacheRecord[]
+}
+
+export interface CacheLayer {
+  readonly blob: Digest
+  /** Index of the layer below, -1 for none; left out where it is 0. */
+  readonly parent?: number
+}
+
+export interface CacheRecord {
+  /** Results by the index of their top layer. */
+  readonly layers?: readonly { readonly layer: number; readonly createdAt?: string }[]
+  /** Inline form: results whose layers are not the bottom ones of the image. */
+  readonly chains?: readonly { readonly layers: readonly number[]; readonly createdAt?: string }[]
+  readonly digest: Digest
+  readonly inputs?: readonly (readonly { readonly selector?: Digest; readonly link: number }[])[]
+}
+
+export interface CacheExport {
+  readonly config: CacheConfig
+  /** One for each of `config.layers`, in its order. */
+  readonly layers: readonly LayerRef[]
+}
+
+export interface ExportOptions {
+  /**
+   * - `min`: results of the steps whose layers the targets' results are made of
+   * - `max`: results of all steps that led to them
+   */
+  readonly mode: 'min' | 'max'
+}
+
+/** The part of a cache that leads to some keys. Sources and content keep their digest and have no result. */
+export async function exportCacheConfig(
+  cache: CacheStore,
+  targets: readonly KeyId[],
+  options: ExportOptions,
+): Promise<CacheExport> {
+  const exporter = new Exporter(cache, options)
+  for (const id of targets) {
+    const layers = (await cache.usable(id))?.layers
+    if (layers !== undefined) exporter.finals.push(layers)
+  }
+  for (const id of targets) await exporter.add(id)
+  return exporter.finish()
+}
+
+interface DraftLayer {
+  readonly layer: LayerRef
+  readonly parent: number
+}
+
+interface DraftRecord {
+  readonly digest: Digest
+  readonly result: { readonly layer: number; readonly createdAt: string } | undefined
+  readonly inputs: readonly (readonly {
+    readonly selector: Digest | undefined
+    readonly record: DraftRecord
+  }[])[]
+}
+
+class Exporter {
+  readonly finals: (readonly LayerRef[])[] = []
+  readonly #cache: CacheStore
+  readonly #options: ExportOptions
+  readonly #layers: DraftLayer[] = []
+  readonly #chains = new Map<string, number>()
+  /** `undefined` while a record is on its way: a link back to it is a loop, and is left out. */
+  readonly #records = new Map<KeyId, DraftRecord | undefined>()
+
+  constructor(cache: CacheStore, options: ExportOptions) {
+    this.#cache = cache
+    this.#options = options
+  }
+
+  async add(id: KeyId): Promise<DraftRecord | undefined> {
+    if (this.#records.has(id)) return this.#records.get(id)
+    this.#records.set(id, undefined)
+    const record = this.#cache.record(id)
+    if (record === undefined) return undefined
+    const inputs: DraftRecord['inputs'][number][] = []
+    for (const links of record.inputs) {
+      const out: { selector: Digest | undefined; record: DraftRecord }[] = []
+      for (const { id: from, selector } of links) {
+        const source = await this.add(from)
+        if (source !== undefined) out.push({ selector, record: source })
+      }
+      // An input that nothing leads to could never be matched.
+      if (out.length === 0) return undefined
+      inputs.push(out)
+    }
+    const draft = { digest: record.digest, inputs, result: await this.#result(id, record) }
+    this.#records.set(id, draft)
+    return draft
+  }
+
+  async #result(id: KeyId, record: KeyRecord): Promise<DraftRecord['result']> {
+    if (record.inputs.length === 0) return undefined
+    const stored = await this.#cache.usable(id)
+    if (stored === undefined || stored.layers.length === 0) return undefined
+    if (this.#options.mode === 'min' && !this.finals.some((final) => isBelow(stored.layers, final)))
+      return undefined
+    return { layer: this.#chain(stored.layers), createdAt: timeText(stored.createdMs) }
+  }
+
+  #chain(layers: readonly LayerRef[]): number {
+    let parent = -1
+    let name = ''
+    for (const layer of layers) {
+      name = layer.descriptor.digest + name
+      let at = this.#chains.get(name)
+      if (at === undefined) {
+        at = this.#layers.push({ layer, parent }) - 1
+        this.#chains.set(name, at)
+      }
+      parent = at
+    }
+    return parent
+  }
+
+  /** Everything in an order that depends on nothing but what it is, so that equal caches have equal digests. */
+  finish(): CacheExport {
+    const layerOrder = this.#layers
+      .map((draft, index) => ({ draft, index }))
+      .sort((a, b) => compareText(blobOf(a.draft), blobOf(b.draft)) || a.draft.parent - b.draft.parent)
+    const layerAt = indexOf(layerOrder.map(({ index }) => index))
+    const layers = layerOrder.map(({ draft }) => ({
+      blob: blobOf(draft),
+      ...parentField(draft.parent === -1 ? -1 : layerAt.get(draft.parent)!),
+    }))
+    const drafts = [...this.#records.values()].filter((draft) => draft !== undefined).sort(compareRecords)
+    const recordAt = indexOf(drafts)
+    const records = drafts.map(({ digest, result, inputs }) => ({
+      ...(result && { layers: [{ layer: layerAt.get(result.layer)!, createdAt: result.createdAt }] }),
+      digest,
+      ...(inputs.length > 0 && {
+        inputs: inputs.map((links) =>
+          links
+            .map(({ selector, record }) => ({ ...(selector && { selector }), link: recordAt.get(record)! }))
+            .sort((a, b) => a.link - b.link),
+        ),
+      }),
+    }))
+    return { config: { layers, records }, layers: layerOrder.map(({ draft }) => draft.layer) }
+  }
+}
+
+function blobOf({ layer }: DraftLayer): Digest {
+  return layer.descriptor.digest
+}
+
+/** Go leaves out a parent of 0. */
+function parentField(parent: number): { readonly parent?: number } {
+  return parent === 0 ? {} : { parent }
+}
+
+function indexOf<T>(values: readonly T[]): Map<T, number> {
+  return new Map(values.map((value, i) => [value, i]))
+}
+
+function isBelow(layers: readonly LayerRef[], final: readonly LayerRef[]): boolean {
+  return layers.every(({ descriptor }, i) => final[i]?.descriptor.digest === descriptor.digest)
+}
+
+/** @see utils.go sortConfig */
+function compareRecords(a: DraftRecord, b: DraftRecord): number {
+  const byShape = compareText(a.digest, b.digest) || a.inputs.length - b.inputs.length
+  if (byShape !== 0) return byShape
+  for (const [i, links] of a.inputs.entries()) {
+    const others = b.inputs[i]!
+    if (links.length !== others.length) return links.length - others.length
+    for (const [j, link] of links.entries()) {
+      const other = others[j]!
+      const order =
+        compareText(link.selector ?? '', other.selector ?? '') ||
+        compareText(link.record.digest, other.record.digest)
+      if (order !== 0) return order
+    }
+  }
+  return 0
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
+
+/** RFC 3339 as Go writes it. */
+function timeText(ms: number): string {
+  return new Date(ms).toISOString().replace(/\.?0*Z$/, 'Z')
+}
+
+/**
+ * The records as they are embedded in an image's config: layers are those of the image, by position.
+ *
+ * @param image  the image's layer blobs, base first
+ * @returns      `undefined` when there is nothing that the image's layers could serve
+ * @see moby/buildkit cache/remotecache/inline/inline.go ExportForLayers
+ */
+export function inlineRecords(
+  { config }: CacheExport,
+  image: readonly Digest[],
+): readonly CacheRecord[] | undefined {
+  const { layers = [], records = [] } = config
+  if (layers.length === 0) return undefined
+  const position = indexOf(image)
+  return records.map(({ layers: results = [], ...record }) => {
+    const own: { layer: number; createdAt?: string }[] = []
+    const chains: { layers: number[]; createdAt?: string }[] = []
+    for (const result of results) {
+      const blobs = chainOf(layers, result.layer).map(({ blob }) => blob)
+      const time = result.createdAt === undefined ? {} : { createdAt: result.createdAt }
+      if (blobs.every((blob, i) => image[i] === blob)) own.push({ layer: blobs.length - 1, ...time })
+      else if (blobs.every((blob) => position.has(blob))) {
+        chains.push({ layers: blobs.map((blob) => position.get(blob)!), ...time })
+      }
+    }
+    return {
+      ...(own.length > 0 && { layers: own }),
+      ...(chains.length > 0 && { chains }),
+      ...record,
+    }
+  })
+}
+
+/** Layers of a result, base first. */
+function chainOf(layers: readonly CacheLayer[], top: number): CacheLayer[] {
+  const out: CacheLayer[] = []
+  for (let at = top; at !== -1;) {
+    const layer = layers[at]
+    if (layer === undefined || out.length > layers.length) throw invalid(`layer ${at} is missing or loops`)
+    out.push(layer)
+    at = layer.parent ?? 0
+  }
+  return out.reverse()
+}
+
+export interface ImportSource {
+  /** Descriptors of the layers at hand, by digest. */
+  readonly layers: ReadonlyMap<Digest, LayerRef>
+  read(descriptor: Descriptor): AsyncIterable<Uint8Array>
+  /** For the inline form: the image's layers, base first, which `layer` and `chains` count. */
+  readonly image?: readonly LayerRef[] | undefined
+}
+
+/** Records that one document may have: more is taken for a mistake or an attack. */
+const RECORDS_MAX = 100_000
+
+/**
+ * Reads `cacheconfig.v0`, or the records of the inline form, for `CacheStore.addImport`.
+ * @throws BuildError CACHE_IMPORT_INVALID naming what is wrong
+ */
+export function importCacheConfig(document: unknown, source: ImportSource): CacheImport {
+  const config = (source.image === undefined ? document : { records: document }) as CacheConfig | null
+  if (typeof config !== 'object' || config === null) throw invalid('not an object')
+  const records = arrayOf<CacheRecord>(config.records, 'records')
+  const layers = arrayOf<CacheLayer>(config.layers, 'layers')
+  if (records.length > RECORDS_MAX) throw invalid(`${records.length} records`)
+  const importer = new Importer(records, layers, source)
+  for (let i = 0; i < records.length; i++) importer.id(i, 0)
+  return {
+    records: importer.out,
+    links: importer.links,
+    blobs: new Set(source.layers.keys()),
+    read: (descriptor) => source.read(descriptor),
+  }
+}
+
+function invalid(what: string): BuildError {
+  return new BuildError('CACHE_IMPORT_INVALID', `invalid build cache: ${what}`, { data: { what } })
+}
+
+function arrayOf<T>(value: unknown, name: string): readonly T[] {
+  if (value === undefined || value === null) return []
+  if (!Array.isArray(value)) throw invalid(`${name} is not a list`)
+  return value as T[]
+}
+
+/** Records that stand on one another: deeper than any Dockerfile, shallow enough for the stack. */
+const DEPTH_MAX = 4_000
+
+class Importer {
+  readonly out = new Map<KeyId, KeyRecord>()
+  readonly links = new Map<string, KeyId[]>()
+  readonly #records: readonly CacheRecord[]
+  readonly #layers: readonly CacheLayer[]
+  readonly #source: ImportSource
+  readonly #ids = new Map<number, KeyId | undefined>()
+
+  constructor(records: readonly CacheRecord[], layers: readonly CacheLayer[], source: ImportSource) {
+    this.#records = records
+    this.#layers = layers
+    this.#source = source
+  }
+
+  id(index: number, depth: number): KeyId {
+    if (this.#ids.has(index)) {
+      const id = this.#ids.get(index)
+      if (id === undefined) throw invalid(`record ${index} loops`)
+      return id
+    }
+    const record = this.#records[index]
+    if (record === undefined || !isDigest(String(record.digest))) throw invalid(`record ${index}`)
+    if (depth > DEPTH_MAX) throw invalid(`records stand more than ${DEPTH_MAX} deep on one another`)
+    this.#ids.set(index, undefined)
+    const inputs = arrayOf<readonly { selector?: Digest; link: number }[]>(record.inputs, 'inputs').map(
+      (links) =>
+        arrayOf<{ selector?: Digest; link: number }>(links, 'inputs').map(({ selector, link }): KeyLink => {
+          if (selector !== undefined && !isDigest(String(selector)))
+            throw invalid(`selector of record ${index}`)
+          return { id: this.id(link, depth + 1), selector }
+        }),
+    )
+    const id = inputs.length === 0 ? keyIdOf(record.digest) : newKeyId(record.digest, inputs)
+    this.#ids.set(index, id)
+    this.#store(id, record, inputs)
+    return id
+  }
+
+  #store(id: KeyId, record: CacheRecord, inputs: readonly (readonly KeyLink[])[]): void {
+    const { digest } = record
+    const before = this.out.get(id)?.result
+    const result = this.#result(record)
+    const newest = before === undefined || (result?.createdMs ?? 0) > before.createdMs ? result : before
+    this.out.set(id, { digest, inputs, result: newest })
+    inputs.forEach((links, i) => {
+      for (const link of links) {
+        const key = linkKey(link, i, digest)
+        const ids = this.links.get(key)
+        if (ids === undefined) this.links.set(key, [id])
+        else if (!ids.includes(id)) ids.push(id)
+      }
+    })
+  }
+
+  /** The newest result whose layers are all at hand. */
+  #result(record: CacheRecord): KeyRecord['result'] {
+    let best: KeyRecord['result']
+    for (const { layers, createdAt } of this.#chains(record)) {
+      if (layers === undefined) continue
+      const createdMs = Math.max(0, Date.parse(createdAt ?? '') || 0)
+      if (best !== undefined && best.createdMs >= createdMs) continue
+      best = { layers, createdMs, lastUsedMs: createdMs, useCount: 0, costMs: 0, costBytes: 0 }
+    }
+    return best
+  }
+
+  *#chains(
+    record: CacheRecord,
+  ): Generator<{ readonly layers: readonly LayerRef[] | undefined; readonly createdAt: string | undefined }> {
+    const { image } = this.#source
+    for (const { layer, createdAt } of arrayOf<{ layer: number; createdAt?: string }>(
+      record.layers,
+      'layers',
+    )) {
+      const layers =
+        image === undefined
+          ? this.#known(chainOf(this.#layers, layer).map(({ blob }) => blob))
+          : image.length > layer
+            ? image.slice(0, layer + 1)
+            : undefined
+      yield { layers, createdAt }
+    }
+    for (const chain of arrayOf<{ layers: number[]; createdAt?: string }>(record.chains, 'chains')) {
+      const layers = arrayOf<number>(chain.layers, 'chains').map((at) =>
+        image === undefined ? this.#source.layers.get(this.#layers[at]?.blob as Digest) : image[at],
+      )
+      const whole = layers.every((layer) => layer !== undefined)
+      yield { layers: whole ? (layers as LayerRef[]) : undefined, createdAt: chain.createdAt }
+    }
+  }
+
+  #known(blobs: readonly Digest[]): LayerRef[] | undefined {
+    const out = blobs.map((blob) => this.#source.layers.get(blob))
+    return out.every((layer) => layer !== undefined) ? (out as LayerRef[]) : undefined
+  }
+}
+
+/** A layer of a cache manifest. @returns `undefined` when nothing tells the digest of its uncompressed bytes */
+export function layerOfDescriptor({
+  mediaType,
+  digest,
+  size,
+  annotations,
+}: Descriptor): LayerRef | undefined {
+  const created = annotations?.['buildkit/createdat']
+  const kept = created === undefined ? {} : { annotations: { 'buildkit/createdat': created } }
+  const descriptor = { mediaType, digest, size, ...kept }
+  const uncompressed = annotations?.['containerd.io/uncompressed']
+  if (uncompressed !== undefined && isDigest(uncompressed)) {
+    return { descriptor, diffID: uncompressed as string as DiffID }
+  }
+  return /\+|gzip|zstd/.test(mediaType) ? undefined : { descriptor, diffID: digest as string as DiffID }
+}
