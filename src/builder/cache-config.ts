@@ -278,7 +278,7 @@ export function importCacheConfig(document: unknown, source: ImportSource): Cach
   const layers = arrayOf<CacheLayer>(config.layers, 'layers')
   if (records.length > RECORDS_MAX) throw invalid(`${records.length} records`)
   const importer = new Importer(records, layers, source)
-  for (let i = 0; i < records.length; i++) importer.id(i, 0)
+  for (let i = 0; i < records.length; i++) importer.add(i)
   return {
     records: importer.out,
     links: importer.links,
@@ -297,16 +297,13 @@ function arrayOf<T>(value: unknown, name: string): readonly T[] {
   return value as T[]
 }
 
-/** Records that stand on one another: deeper than any Dockerfile, shallow enough for the stack. */
-const DEPTH_MAX = 4_000
-
 class Importer {
   readonly out = new Map<KeyId, KeyRecord>()
   readonly links = new Map<string, KeyId[]>()
   readonly #records: readonly CacheRecord[]
   readonly #layers: readonly CacheLayer[]
   readonly #source: ImportSource
-  readonly #ids = new Map<number, KeyId | undefined>()
+  readonly #ids = new Map<number, KeyId>()
 
   constructor(records: readonly CacheRecord[], layers: readonly CacheLayer[], source: ImportSource) {
     this.#records = records
@@ -314,28 +311,47 @@ class Importer {
     this.#source = source
   }
 
-  id(index: number, depth: number): KeyId {
-    if (this.#ids.has(index)) {
-      const id = this.#ids.get(index)
-      if (id === undefined) throw invalid(`record ${index} loops`)
-      return id
+  /** Adds a record after all that it stands on; not recursively, because a document may be as deep as it likes. */
+  add(index: number): void {
+    const todo = [index]
+    const open = new Set<number>()
+    while (todo.length > 0) {
+      const next = todo.at(-1)!
+      if (this.#ids.has(next)) todo.pop()
+      else if (open.has(next)) {
+        this.#close(next)
+        todo.pop()
+      } else {
+        open.add(next)
+        for (const { link } of this.#inputsOf(next).flat()) {
+          if (this.#ids.has(link)) continue
+          if (open.has(link)) throw invalid(`record ${link} loops`)
+          todo.push(link)
+        }
+      }
     }
+  }
+
+  #inputsOf(index: number): readonly (readonly { readonly selector?: Digest; readonly link: number }[])[] {
     const record = this.#records[index]
     if (record === undefined || !isDigest(String(record.digest))) throw invalid(`record ${index}`)
-    if (depth > DEPTH_MAX) throw invalid(`records stand more than ${DEPTH_MAX} deep on one another`)
-    this.#ids.set(index, undefined)
-    const inputs = arrayOf<readonly { selector?: Digest; link: number }[]>(record.inputs, 'inputs').map(
-      (links) =>
-        arrayOf<{ selector?: Digest; link: number }>(links, 'inputs').map(({ selector, link }): KeyLink => {
-          if (selector !== undefined && !isDigest(String(selector)))
-            throw invalid(`selector of record ${index}`)
-          return { id: this.id(link, depth + 1), selector }
-        }),
+    return arrayOf<readonly { selector?: Digest; link: number }[]>(record.inputs, 'inputs').map((links) =>
+      arrayOf<{ selector?: Digest; link: number }>(links, 'inputs'),
+    )
+  }
+
+  #close(index: number): void {
+    const record = this.#records[index]!
+    const inputs = this.#inputsOf(index).map((links) =>
+      links.map(({ selector, link }): KeyLink => {
+        if (selector !== undefined && !isDigest(String(selector)))
+          throw invalid(`selector of record ${index}`)
+        return { id: this.#ids.get(link)!, selector }
+      }),
     )
     const id = inputs.length === 0 ? keyIdOf(record.digest) : newKeyId(record.digest, inputs)
     this.#ids.set(index, id)
     this.#store(id, record, inputs)
-    return id
   }
 
   #store(id: KeyId, record: CacheRecord, inputs: readonly (readonly KeyLink[])[]): void {

@@ -215,16 +215,11 @@ describe('documents that are not what they should be', () => {
       ...(i > 0 && { inputs: [[{ link: i - 1 }]] }),
     }))
     expect(importCacheConfig({ records }, source).records.size).toBe(50_000)
-    expect(() =>
-      importCacheConfig(
-        {
-          records: records.toReversed().map((record, i, all) => ({
-            ...record,
-            ...(i + 1 < all.length && { inputs: [[{ link: i + 1 }]] }),
-          })),
-        },
-        source,
-      ),
-    ).toThrow(expect.objectContaining({ code: 'CACHE_IMPORT_INVALID' }))
+    const last = records.length - 1
+    const reversed = records.map(({ digest: each }, i) => ({
+      digest: each,
+      ...(i < last && { inputs: [[{ link: i + 1 }]] }),
+    }))
+    expect(importCacheConfig({ records: reversed }, source).records.size).toBe(50_000)
   })
 })
