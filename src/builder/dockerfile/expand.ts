@@ -133,6 +133,7 @@ class Words {
 class Expander {
   readonly used = new Set<string>()
   readonly unset = new Set<string>()
+  readonly #word: string
   readonly #text: string
   readonly #env: ReadonlyMap<string, string>
   readonly #escape: Escape
@@ -142,6 +143,7 @@ class Expander {
   #depth = 0
 
   constructor(text: string, env: ReadonlyMap<string, string>, options: ExpandOptions) {
+    this.#word = text
     // Go's scanner drops a byte order mark at the start and reads bytes that are not UTF-8 as U+FFFD.
     const wellFormed = text.isWellFormed() ? text : text.toWellFormed()
     this.#text = wellFormed.charCodeAt(0) === 0xfeff ? wellFormed.slice(1) : wellFormed
@@ -174,7 +176,7 @@ class Expander {
   }
 
   #error(message: string): DockerfileError {
-    const word = this.#text
+    const word = this.#word
     const location: SourceLocation = this.#options.at ?? {
       file: '<word>',
       range: { start: { line: 1, column: 1 }, end: { line: 1, column: word.length + 1 } },

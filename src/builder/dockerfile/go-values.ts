@@ -45,7 +45,7 @@ const INT64_MAX = (1n << 63n) - 1n
 
 /** time.ParseDuration, in nanoseconds. @throws ValueError */
 export function parseDuration(text: string): bigint {
-  const invalid = (): ValueError => new ValueError(`time: invalid duration ${quote(text)}`)
+  const invalid = (): ValueError => new ValueError(`time: invalid duration ${quoteBytes(text)}`)
   let rest = text
   const negative = rest.startsWith('-')
   if (negative || rest.startsWith('+')) rest = rest.slice(1)
@@ -59,10 +59,10 @@ export function parseDuration(text: string): bigint {
     if (whole === '' && fraction === '') throw invalid()
     rest = rest.slice(number[0].length)
     const unit = /^[^.0-9]*/.exec(rest)![0]
-    if (unit === '') throw new ValueError(`time: missing unit in duration ${quote(text)}`)
+    if (unit === '') throw new ValueError(`time: missing unit in duration ${quoteBytes(text)}`)
     const unitNs = UNIT_NS[unit]
     if (unitNs === undefined) {
-      throw new ValueError(`time: unknown unit ${quote(unit)} in duration ${quote(text)}`)
+      throw new ValueError(`time: unknown unit ${quoteBytes(unit)} in duration ${quoteBytes(text)}`)
     }
     rest = rest.slice(unit.length)
     total += BigInt(whole || '0') * unitNs
@@ -70,6 +70,17 @@ export function parseDuration(text: string): bigint {
     if (total > INT64_MAX) throw invalid()
   }
   return negative ? -total : total
+}
+
+/** Go's `time` package quotes bytes, not characters. */
+function quoteBytes(text: string): string {
+  let out = ''
+  for (const byte of new TextEncoder().encode(text)) {
+    const char = String.fromCharCode(byte)
+    if (byte >= 0x80 || byte < 0x20) out += `\\x${byte.toString(16).padStart(2, '0')}`
+    else out += char === '"' || char === '\\' ? `\\${char}` : char
+  }
+  return `"${out}"`
 }
 
 /** Go's Duration.String: `1h30m0s`, `1.5s`, `10ms`, `0s`. @param ns  nanoseconds */

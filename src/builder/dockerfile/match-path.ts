@@ -19,7 +19,7 @@ interface Chunk {
   readonly rest: string
 }
 
-/** Whether the whole name matches. @throws PatternError, also when the fault lies behind what was needed to decide */
+/** Whether the whole name matches. @throws PatternError when a fault is met before the name is known not to match */
 export function matchPath(pattern: string, name: string): boolean {
   let rest = pattern
   let at = 0
@@ -33,10 +33,7 @@ export function matchPath(pattern: string, name: string): boolean {
       continue
     }
     const later = chunk.star ? matchLater(pattern, chunk.text, name, at, rest === '') : -1
-    if (later === -1) {
-      checkRest(pattern, rest)
-      return false
-    }
+    if (later === -1) return false
     at = later
   }
   return at === name.length
@@ -49,14 +46,6 @@ function matchLater(pattern: string, chunk: string, name: string, from: number, 
     if (end !== -1 && (!last || end === name.length)) return end
   }
   return -1
-}
-
-function checkRest(pattern: string, rest: string): void {
-  while (rest !== '') {
-    const chunk = nextChunk(rest)
-    rest = chunk.rest
-    matchChunk(pattern, chunk.text, '', 0)
-  }
 }
 
 /** The text up to the next star that stands in no class. */

@@ -60,9 +60,32 @@ export function trim(text: string): string {
   return trimEnd(trimStart(text))
 }
 
-/** Go's `%q` for messages: double quotes, backslash escapes. */
+const ESCAPES: Readonly<Record<string, string>> = {
+  '\x07': '\\a',
+  '\b': '\\b',
+  '\f': '\\f',
+  '\n': '\\n',
+  '\r': '\\r',
+  '\t': '\\t',
+  '\v': '\\v',
+  '"': '\\"',
+  '\\': '\\\\',
+}
+
+/** Go's `%q`: double quotes, backslash escapes, what cannot be printed as a number. */
 export function quote(text: string): string {
-  return JSON.stringify(text)
+  if (/^[ !#-[\]-~]*$/.test(text)) return `"${text}"`
+  let out = '"'
+  for (const char of text)
+    out += ESCAPES[char] ?? (/[\p{L}\p{M}\p{N}\p{P}\p{S} ]/u.test(char) ? char : numbered(char))
+  return `${out}"`
+}
+
+function numbered(char: string): string {
+  const code = char.codePointAt(0)!
+  const hex = code.toString(16)
+  if (code < 0x80) return `\\x${hex.padStart(2, '0')}`
+  return code < 0x10000 ? `\\u${hex.padStart(4, '0')}` : `\\U${hex.padStart(8, '0')}`
 }
 
 /** A file's text cut into lines; lines are numbered from 1. */
