@@ -1,7 +1,14 @@
 // The algebra of trees, changesets and layers.
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { applyChangeset, diffTrees, encodeLayer, readLayer, EMPTY_TREE } from '../../src/unionfs/index.js'
+import {
+  applyChangeset,
+  diffTrees,
+  encodeLayer,
+  readLayer,
+  squashChangesets,
+  EMPTY_TREE,
+} from '../../src/unionfs/index.js'
 import { dump, editLists, edited, trees } from './arbitrary.js'
 
 const RUNS = { numRuns: Number(process.env.LAMELLA_LAW_RUNS ?? 400) }
@@ -52,6 +59,21 @@ test('decode(encode(x)) = x, and encode is a function of the trees alone', () =>
       )
       expect(dump(applyChangeset(a, decoded))).toEqual(dump(b))
       expect(Buffer.compare(bytesOf(encodeLayer(decoded)), bytes)).toBe(0)
+    }),
+    RUNS,
+  )
+})
+
+test('squashing neighbours keeps the tree and says what a diff of the ends says', () => {
+  fc.assert(
+    fc.property(trees, editLists, editLists, (a, first, second) => {
+      const b = edited(a, first)
+      const c = edited(b, second)
+      const squashed = squashChangesets(a, [diffTrees(a, b), diffTrees(b, c)])
+      expect(dump(applyChangeset(a, squashed))).toEqual(dump(c))
+      expect(squashed.map(({ kind, path }) => [kind, path])).toEqual(
+        diffTrees(a, c).map(({ kind, path }) => [kind, path]),
+      )
     }),
     RUNS,
   )
