@@ -1,7 +1,7 @@
 // What a build reads of its surroundings before anything is planned: the Dockerfile, the ignore file, the context. An
 // effect file: reads the host's file system when the context is a folder.
 import { existsSync, readFileSync, statSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { BuildError } from '../errors.js'
 import { normalizePath } from '../path.js'
 import type { Store } from '../store/index.js'
@@ -67,6 +67,11 @@ export function openNamedContext(
   const files = filesOf(source)
   const text = files.readInContext('.dockerignore')
   return files.open(text === undefined ? undefined : matcherOf(text, '.dockerignore'), options)
+}
+
+/** A path of the host from its root. */
+export function absolutePath(path: string): string {
+  return resolve(path)
 }
 
 function matcherOf(text: string | Uint8Array, file: string): IgnoreMatcher | undefined {

@@ -34,6 +34,8 @@ export {
 } from './key.js'
 export type { CopyAction, ExecMountSpec, ExecSpec, FileAction, KeyPlatform, PlacedAction } from './key.js'
 export type { ContextSource, DockerfileSource } from './build-files.js'
+export { whyPath } from './why.js'
+export type { PathEntry, PathEvent, PathHistory } from './why.js'
 export { parseOutput } from './output-spec.js'
 export type { BuildOutput, ByteSink, ParsedOutput } from './output-spec.js'
 export type { BuildPlan, PlanOptions } from './plan.js'

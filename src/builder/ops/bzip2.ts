@@ -164,8 +164,9 @@ function tableOf(lengths: Uint8Array): Table {
   for (let length = 1; length <= CODE_BITS_MAX; length++) {
     base[length] = placed - code
     for (let i = 0; i < lengths.length; i++) if (lengths[i] === length) symbols[placed++] = i
-    code += counts[length]!
-    limit[length] = counts[length]! === 0 ? -1 : code - 1
+    const count = counts[length]!
+    code += count
+    limit[length] = count === 0 ? -1 : code - 1
     code <<= 1
   }
   return { limit, base, symbols, shortest: Math.min(...lengths) }
