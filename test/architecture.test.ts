@@ -27,10 +27,9 @@ const EFFECT_FILES: readonly RegExp[] = [
   /^platform\/node\.ts$/,
   /^store\/(?:disk|compress|zstd|lmdb|lock|node-fs|owner)[\w-]*\.ts$/,
   /^unionfs\/host-[\w-]+\.ts$/,
-  /^builder\/(?:context|stat-cache|host-scan|build-files)\.ts$/,
+  /^builder\/(?:context|stat-cache|host-scan|build-files|cache-files|outputs)\.ts$/,
   /^builder\/executors\//,
   /^builder\/ops\/(?:http|archive|host)[\w-]*\.ts$/,
-  /^builder\/(?:outputs?|output-[\w-]+)\.ts$/,
   /^cli\//,
   /^testing\//,
 ]

@@ -1,7 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
-import { basename, join, resolve } from 'node:path'
-import { pathToFileURL } from 'node:url'
+import { basename, join } from 'node:path'
 import {
   build,
   buildScope,
@@ -11,26 +10,12 @@ import {
   type BaseImageFacts,
   type BuildOptions,
   type BuildResult,
-  type Executor,
   type StepReport,
 } from 'lamella/builder'
-import type { Store } from 'lamella/store'
+import { buildOptions, pairs, platform, readAll } from '../build-options.js'
 import { STORE, UsageError, type Arguments, type Command, type Io } from '../command.js'
 import { createRenderer, PROGRESS_KINDS, type ProgressKind } from '../render/renderer.js'
 import { openStore } from '../store.js'
-
-/** `NAME=VALUE`; `NAME` alone takes the value of our own environment, and is left out when it has none there. */
-function pairs(args: Arguments, option: string, env: Io['env']): Record<string, string> {
-  const out: Record<string, string> = {}
-  for (const text of args.strings(option)) {
-    const at = text.indexOf('=')
-    const name = at === -1 ? text : text.slice(0, at)
-    if (name === '') throw new UsageError(`--${option} ${text}: expected NAME=VALUE`)
-    const value = at === -1 ? env[name] : text.slice(at + 1)
-    if (value !== undefined) out[name] = value
-  }
-  return out
-}
 
 function progressKind(args: Arguments): ProgressKind {
   if (args.flag('quiet')) return 'quiet'
@@ -38,99 +23,6 @@ function progressKind(args: Arguments): ProgressKind {
   const known = PROGRESS_KINDS.find((kind) => kind === text)
   if (known !== undefined) return known
   throw new UsageError(`--progress ${text}: expected one of ${PROGRESS_KINDS.join(', ')}`)
-}
-
-function wholeNumber(text: string | undefined, name: string): number | undefined {
-  if (text === undefined || text === '') return undefined
-  if (/^\d{1,12}$/.test(text)) return Number(text)
-  throw new UsageError(`${name} is ${JSON.stringify(text)}: expected a whole number of seconds since 1970`)
-}
-
-function platform(args: Arguments): Pick<BuildOptions, 'platform'> {
-  const text = args.string('platform')
-  if (text === undefined) return {}
-  const [os, architecture, variant, ...rest] = text.split('/')
-  if (!os || !architecture || rest.length > 0) {
-    throw new UsageError(`--platform ${text}: expected OS/ARCHITECTURE[/VARIANT]`)
-  }
-  return { platform: { os, architecture, ...(variant === undefined ? {} : { variant }) } }
-}
-
-/** `shell`, `none`, or a module whose default export is an Executor, or a function that gives one. */
-async function executors(args: Arguments): Promise<readonly Executor[]> {
-  const out: Executor[] = []
-  for (const name of args.strings('executor')) {
-    if (name === 'none') continue
-    if (name === 'shell') {
-      const { shellExecutor } = await import('lamella/builder')
-      out.push(shellExecutor())
-    } else out.push(await loadExecutor(name))
-  }
-  if (args.strings('executor').length > 0) return out
-  const { shellExecutor } = await import('lamella/builder')
-  return [shellExecutor()]
-}
-
-async function loadExecutor(path: string): Promise<Executor> {
-  if (!/[./]/.test(path)) throw new UsageError(`--executor ${path}: expected shell, none or a module's path`)
-  const module: unknown = await import(pathToFileURL(resolve(path)).href)
-  const value = (module as { default?: unknown }).default
-  const executor: unknown = typeof value === 'function' ? await (value as () => unknown)() : value
-  if (typeof (executor as Executor | undefined)?.run === 'function') return executor as Executor
-  throw new UsageError(`--executor ${path}: its default export is no Executor`)
-}
-
-/** `id=NAME[,src=FILE|,env=VARIABLE]`, as docker build takes it. */
-function secrets(args: Arguments, env: Io['env']): Record<string, Uint8Array | string> {
-  const out: Record<string, Uint8Array | string> = {}
-  for (const text of args.strings('secret')) {
-    const fields = new Map(text.split(',').map((field) => field.split('=', 2) as [string, string]))
-    const id = fields.get('id')
-    const file = fields.get('src') ?? fields.get('source')
-    const variable =
-      fields.get('env') ?? (file === undefined && id !== undefined && env[id] !== undefined ? id : undefined)
-    if (id === undefined) throw new UsageError(`--secret ${text}: expected id=NAME[,src=FILE|,env=VARIABLE]`)
-    if (variable !== undefined) {
-      const value = env[variable]
-      if (value === undefined) throw new UsageError(`--secret ${text}: ${variable} is not set`)
-      out[id] = value
-    } else out[id] = readFileSync(file ?? id)
-  }
-  return out
-}
-
-async function dockerfile(args: Arguments, io: Io): Promise<Pick<BuildOptions, 'dockerfile'>> {
-  const path = args.string('file')
-  if (path === undefined) return {}
-  if (path !== '-') return { dockerfile: path }
-  return { dockerfile: { text: await readAll(io.stdin()), name: '<stdin>' } }
-}
-
-async function readAll(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  const all: Uint8Array[] = []
-  for await (const chunk of chunks) all.push(chunk)
-  return Buffer.concat(all)
-}
-
-async function options(args: Arguments, io: Io): Promise<Omit<BuildOptions, 'store' | 'onEvent'>> {
-  const epoch = wholeNumber(args.string('source-date-epoch') ?? io.env.SOURCE_DATE_EPOCH, 'SOURCE_DATE_EPOCH')
-  return {
-    context: args.operands[0]!,
-    ...(await dockerfile(args, io)),
-    tags: args.strings('tag'),
-    target: args.string('target'),
-    buildArgs: pairs(args, 'build-arg', io.env),
-    labels: pairs(args, 'label', {}),
-    contexts: pairs(args, 'build-context', {}),
-    ...platform(args),
-    executor: await executors(args),
-    secrets: secrets(args, io.env),
-    noCache: args.flag('no-cache'),
-    noCacheFilter: args.strings('no-cache-filter').flatMap((text) => text.split(',')),
-    sourceDateEpoch: epoch,
-    rewriteTimestamp: args.flag('rewrite-timestamp'),
-    signal: io.signal,
-  }
 }
 
 async function writeResults(args: Arguments, result: BuildResult): Promise<void> {
@@ -150,9 +42,14 @@ async function writeResults(args: Arguments, result: BuildResult): Promise<void>
   await writeFile(metadata, JSON.stringify(document, undefined, 2) + '\n')
 }
 
+/** An archive on stdout leaves no room for the digest. */
+function writesToStdout(args: Arguments): boolean {
+  return args.strings('output').some((text) => /(?:^|dest=)-(?:,|$)/.test(text))
+}
+
 async function explain(
   steps: readonly StepReport[],
-  settings: BuildOptions & { readonly store: Store },
+  settings: BuildOptions,
   args: Arguments,
   io: Io,
 ): Promise<void> {
@@ -220,7 +117,8 @@ export const command: Command = {
   synopsis: '[options] CONTEXT',
   description:
     'Steps are cached under the keys that BuildKit gives them. The digest of the image goes to stdout, progress to stderr.\n' +
-    'RUN is carried out by an executor: the in-process shell (just-bash, when it is installed), or a module of yours.',
+    "RUN is carried out by an executor: the in-process shell (just-bash, when it is installed), a sandbox with the image's\n" +
+    'own binaries (Linux), or a module of yours. CONTEXT is a folder; - is a tar on stdin.',
   options: [
     { name: 'tag', short: 't', value: 'NAME', multiple: true, help: 'name the image; may be repeated' },
     {
@@ -242,10 +140,31 @@ export const command: Command = {
     { name: 'no-cache', help: 'look nothing up in the cache' },
     { name: 'no-cache-filter', value: 'STAGE', multiple: true, help: 'look nothing up for this stage' },
     {
+      name: 'output',
+      short: 'o',
+      value: 'SPEC',
+      multiple: true,
+      help: 'type=oci|docker|tar|local,dest=PATH; a path alone is a folder, - a tar on stdout',
+    },
+    {
+      name: 'cache-from',
+      value: 'SPEC',
+      multiple: true,
+      help: "type=local,src=DIR, or an image's name for its inline cache",
+    },
+    {
+      name: 'cache-to',
+      value: 'SPEC',
+      multiple: true,
+      help: 'type=local,dest=DIR[,mode=max], or type=inline',
+    },
+    { name: 'network', value: 'MODE', help: 'of RUN: default, none or host' },
+    { name: 'add-host', value: 'NAME:ADDRESS', multiple: true, help: 'a name that RUN can resolve' },
+    {
       name: 'executor',
       value: 'KIND',
       multiple: true,
-      help: 'shell, none, or the path of a module that exports one',
+      help: 'shell (default), sandbox, none, or the path of a module that exports one',
     },
     {
       name: 'secret',
@@ -273,22 +192,22 @@ export const command: Command = {
   operands: [1, 1],
   async run(args, io) {
     if (args.flag('check')) return check(args, io)
-    const settings = await options(args, io)
     await using store = await openStore(args, io, { create: !args.flag('dry-run') })
+    const settings = await buildOptions(args, io, store)
     if (args.flag('dry-run')) {
-      await explain(await predictBuild({ ...settings, store }), { ...settings, store }, args, io)
+      await explain(await predictBuild(settings), settings, args, io)
       return 0
     }
     const renderer = await createRenderer(progressKind(args), io)
     let result: BuildResult
     try {
-      result = await build({ ...settings, store, onEvent: renderer.onEvent })
+      result = await build({ ...settings, onEvent: renderer.onEvent })
     } finally {
       renderer.finish()
     }
     await writeResults(args, result)
-    if (args.flag('explain')) await explain(result.steps, { ...settings, store }, args, io)
-    else await io.write(`${result.image.digest}\n`)
+    if (args.flag('explain')) await explain(result.steps, settings, args, io)
+    else if (!writesToStdout(args)) await io.write(`${result.image.digest}\n`)
     return 0
   },
 }

@@ -1,0 +1,188 @@
+// From the command line of `lamella build` to the options of the library's build().
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import {
+  parseOutput,
+  sandboxExecutor,
+  shellExecutor,
+  type BuildOptions,
+  type CacheFrom,
+  type CacheTo,
+  type Executor,
+} from 'lamella/builder'
+import type { Store } from 'lamella/store'
+import { UsageError, type Arguments, type Io } from './command.js'
+
+/** `NAME=VALUE`; `NAME` alone takes the value of our own environment, and is left out when it has none there. */
+export function pairs(args: Arguments, option: string, env: Io['env']): Record<string, string> {
+  const out: Record<string, string> = {}
+  for (const text of args.strings(option)) {
+    const at = text.indexOf('=')
+    const name = at === -1 ? text : text.slice(0, at)
+    if (name === '') throw new UsageError(`--${option} ${text}: expected NAME=VALUE`)
+    const value = at === -1 ? env[name] : text.slice(at + 1)
+    if (value !== undefined) out[name] = value
+  }
+  return out
+}
+
+/** `key=value,key=value`, as docker's options have them. */
+function fields(text: string, option: string): Map<string, string> {
+  const out = new Map<string, string>()
+  for (const field of text.split(',')) {
+    const at = field.indexOf('=')
+    if (at <= 0) throw new UsageError(`--${option} ${text}: ${JSON.stringify(field)} is not KEY=VALUE`)
+    out.set(field.slice(0, at), field.slice(at + 1))
+  }
+  return out
+}
+
+function wholeNumber(text: string | undefined, name: string): number | undefined {
+  if (text === undefined || text === '') return undefined
+  if (/^\d{1,12}$/.test(text)) return Number(text)
+  throw new UsageError(`${name} is ${JSON.stringify(text)}: expected a whole number of seconds since 1970`)
+}
+
+export function platform(args: Arguments): Pick<BuildOptions, 'platform'> {
+  const text = args.string('platform')
+  if (text === undefined) return {}
+  const [os, architecture, variant, ...rest] = text.split('/')
+  if (!os || !architecture || rest.length > 0) {
+    throw new UsageError(`--platform ${text}: expected OS/ARCHITECTURE[/VARIANT]`)
+  }
+  return { platform: { os, architecture, ...(variant === undefined ? {} : { variant }) } }
+}
+
+/** Executors in the order in which they are asked; the shell when none is named. */
+async function executors(args: Arguments, store: Store): Promise<readonly Executor[]> {
+  const names = args.strings('executor')
+  const found = names.length === 0 ? ['shell'] : names
+  const out: Executor[] = []
+  for (const name of found) {
+    if (name === 'shell') out.push(shellExecutor())
+    else if (name === 'sandbox') out.push(sandboxExecutor({ store }))
+    else if (name !== 'none') out.push(await loadExecutor(name))
+  }
+  return out
+}
+
+/** A module whose default export is an Executor, or a function that gives one. */
+async function loadExecutor(path: string): Promise<Executor> {
+  if (!/[./]/.test(path)) {
+    throw new UsageError(`--executor ${path}: expected shell, sandbox, none or a module's path`)
+  }
+  const module: unknown = await import(pathToFileURL(resolve(path)).href)
+  const value = (module as { default?: unknown }).default
+  const executor: unknown = typeof value === 'function' ? await (value as () => unknown)() : value
+  if (typeof (executor as Executor | undefined)?.run === 'function') return executor as Executor
+  throw new UsageError(`--executor ${path}: its default export is no Executor`)
+}
+
+/** `id=NAME[,src=FILE|,env=VARIABLE]`, as docker build takes it. */
+function secrets(args: Arguments, env: Io['env']): Record<string, Uint8Array | string> {
+  const out: Record<string, Uint8Array | string> = {}
+  for (const text of args.strings('secret')) {
+    const given = fields(text, 'secret')
+    const id = given.get('id')
+    if (id === undefined) throw new UsageError(`--secret ${text}: expected id=NAME[,src=FILE|,env=VARIABLE]`)
+    const file = given.get('src') ?? given.get('source')
+    const variable = given.get('env') ?? (file === undefined && env[id] !== undefined ? id : undefined)
+    if (variable === undefined) {
+      out[id] = readFileSync(file ?? id)
+      continue
+    }
+    const value = env[variable]
+    if (value === undefined) throw new UsageError(`--secret ${text}: ${variable} is not set`)
+    out[id] = value
+  }
+  return out
+}
+
+/** `type=local,src=DIR[,tag=NAME]`; an image's name is its inline cache. */
+function cacheFrom(args: Arguments): CacheFrom[] {
+  return args.strings('cache-from').map((text): CacheFrom => {
+    if (!text.includes('=')) return { type: 'inline', image: text }
+    const given = fields(text, 'cache-from')
+    const type = given.get('type')
+    const src = given.get('src')
+    if (type === 'local' && src !== undefined) return { type, src, tag: given.get('tag') }
+    const image = given.get('ref')
+    if (type === 'inline' && image !== undefined) return { type, image }
+    throw new UsageError(`--cache-from ${text}: expected type=local,src=DIR or the name of an image`)
+  })
+}
+
+/** `type=local,dest=DIR[,mode=max][,tag=NAME]` or `type=inline`. */
+function cacheTo(args: Arguments): CacheTo[] {
+  return args.strings('cache-to').map((text): CacheTo => {
+    const given = fields(text, 'cache-to')
+    const type = given.get('type')
+    if (type === 'inline') return { type }
+    const dest = given.get('dest')
+    const mode = given.get('mode') ?? 'min'
+    if (type === 'local' && dest !== undefined && (mode === 'min' || mode === 'max')) {
+      return { type, dest, mode, tag: given.get('tag') }
+    }
+    throw new UsageError(`--cache-to ${text}: expected type=local,dest=DIR[,mode=min|max] or type=inline`)
+  })
+}
+
+function network(args: Arguments): Pick<BuildOptions, 'network'> {
+  const text = args.string('network')
+  if (text === undefined) return {}
+  if (text === 'default' || text === 'none' || text === 'host') return { network: text }
+  throw new UsageError(`--network ${text}: expected default, none or host`)
+}
+
+async function dockerfile(args: Arguments, io: Io): Promise<Pick<BuildOptions, 'dockerfile'>> {
+  const path = args.string('file')
+  if (path === undefined) return {}
+  if (path !== '-') return { dockerfile: path }
+  return { dockerfile: { text: await readAll(io.stdin()), name: '<stdin>' } }
+}
+
+export async function readAll(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const all: Uint8Array[] = []
+  for await (const chunk of chunks) all.push(chunk)
+  return Buffer.concat(all)
+}
+
+/** A folder by its path; `-` is a tar, plain or compressed, on standard input. */
+async function context(args: Arguments, io: Io): Promise<Pick<BuildOptions, 'context'>> {
+  const operand = args.operands[0]!
+  if (operand !== '-') return { context: operand }
+  if (args.string('file') === '-') throw new UsageError('the context and the Dockerfile cannot both be stdin')
+  const { tarContext } = await import('lamella/builder')
+  const { decompressStream } = await import('lamella/store')
+  return { context: await tarContext(decompressStream(io.stdin()), { signal: io.signal }) }
+}
+
+/** @throws UsageError that names the option */
+export async function buildOptions(args: Arguments, io: Io, store: Store): Promise<BuildOptions> {
+  const epoch = wholeNumber(args.string('source-date-epoch') ?? io.env.SOURCE_DATE_EPOCH, 'SOURCE_DATE_EPOCH')
+  const outputs = args.strings('output').map((text) => parseOutput(text, (chunk) => io.write(chunk)))
+  return {
+    store,
+    ...(await context(args, io)),
+    ...(await dockerfile(args, io)),
+    tags: args.strings('tag'),
+    target: args.string('target'),
+    buildArgs: pairs(args, 'build-arg', io.env),
+    labels: pairs(args, 'label', {}),
+    contexts: pairs(args, 'build-context', {}),
+    ...platform(args),
+    ...network(args),
+    extraHosts: args.strings('add-host'),
+    executor: await executors(args, store),
+    secrets: secrets(args, io.env),
+    noCache: args.flag('no-cache'),
+    noCacheFilter: args.strings('no-cache-filter').flatMap((text) => text.split(',')),
+    cacheFrom: cacheFrom(args),
+    cacheTo: cacheTo(args),
+    sourceDateEpoch: epoch,
+    rewriteTimestamp: args.flag('rewrite-timestamp') || outputs.some((output) => output.rewriteTimestamp),
+    outputs: outputs.map(({ output }) => output),
+    signal: io.signal,
+  }
+}
