@@ -77,9 +77,6 @@ export function openContext(dir: string, options: OpenContextOptions = {}): Buil
     result: () => result,
     async save() {
       if (options.store === undefined || !scan.dirty) return
-      // A moment's patience now spares the next build a second reading of what was written just before this one.
-      const wait = scan.settlesInMs
-      if (wait > 0) await new Promise((done) => setTimeout(done, wait))
       const snapshot = scan.snapshot()
       if (snapshot !== undefined) await options.store!.sidecars.put(STAT_CACHE_KIND, key, snapshot.encode())
     },

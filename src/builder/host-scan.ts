@@ -17,7 +17,7 @@ import { BuildError, throwIfAborted } from '../errors.js'
 import { compareNames, decodePath, encodePath, hasRawBytes, joinPath } from '../path.js'
 import type { NodeKind } from '../unionfs/index.js'
 import { headerBytes, type NodeAccess } from './contenthash.js'
-import { KNOWN, RACY, StatCacheWriter, StatColumns, UNKNOWN, type StatCache } from './stat-cache.js'
+import { KNOWN, RACY, StatCacheWriter, StatColumns, SUSPECT, UNKNOWN, type StatCache } from './stat-cache.js'
 
 /** Which paths of a context are left out. Paths are relative to its root. */
 export interface ContextFilter {
@@ -181,7 +181,7 @@ export class HostScan implements NodeAccess<number> {
     if (entry === 0) return EMPTY_DIGEST
     const { columns } = this
     if (columns.dir[entry] !== -1) return this.#headerOf(entry)
-    if (columns.state[entry] === UNKNOWN) this.#hashEntry(entry)
+    if (isUnread(columns.state[entry]!)) this.#hashEntry(entry)
     return digestAt(columns, entry)
   }
 
@@ -228,6 +228,7 @@ export class HostScan implements NodeAccess<number> {
       const entry = dir.first + i
       if (this.columns.state[entry] === RACY) this.#settle(entry)
       out.columns.copyEntry(first + i, this.columns, entry)
+      if (out.columns.state[first + i] === SUSPECT) out.columns.state[first + i] = RACY
       const below = this.columns.dir[entry]!
       out.columns.dir[first + i] = below === -1 ? -1 : this.#emit(out, this.#dirs[below]!)
     }
@@ -248,17 +249,16 @@ export class HostScan implements NodeAccess<number> {
     return added
   }
 
-  /** By now the clock has moved on: if the file still reads the same, its stat data can be trusted from here on. */
+  /** When the clock has moved on by now: if the file still reads the same, its stat data can be trusted from here on. */
   #settle(entry: number): void {
+    if (this.#isYoung(entry)) return
     const before = digestAt(this.columns, entry)
     try {
       this.#hashEntry(entry)
     } catch {
       this.columns.state[entry] = UNKNOWN
     }
-    if (this.columns.state[entry] !== KNOWN || digestAt(this.columns, entry) !== before) {
-      this.columns.state[entry] = UNKNOWN
-    }
+    if (digestAt(this.columns, entry) !== before) this.columns.state[entry] = UNKNOWN
   }
 
   /** Digests of a directory with all below it; pauses after each directory and each large file. */
@@ -273,9 +273,8 @@ export class HostScan implements NodeAccess<number> {
       if (columns.dir[child] !== -1) {
         yield* this.#digestDir(child)
         same &&= this.#isAsBefore(child, dir)
-      } else if (columns.state[child] === UNKNOWN) {
-        same = false
-        this.#hashEntry(child)
+      } else if (isUnread(columns.state[child]!)) {
+        if (!this.#hashEntry(child)) same = false
         if (columns.size[child]! > BUFFER_BYTES) yield undefined
       }
     }
@@ -346,11 +345,19 @@ export class HostScan implements NodeAccess<number> {
     return [deviceMajor(rdev), deviceMinor(rdev)]
   }
 
-  #hashEntry(entry: number): void {
+  /** @returns whether this only confirmed what was known */
+  #hashEntry(entry: number): boolean {
+    const { digest, state } = this.columns
     const header = this.#header(entry)
     const hasContent = this.kind(entry) === 'file' && this.columns.size[entry]! > 0
     const bytes = hasContent ? this.#hashFile(entry, header) : hash('sha256', header, 'buffer')
-    this.#setDigest(entry, bytes, this.#isYoung(entry) ? RACY : KNOWN)
+    const next = this.#isYoung(entry) ? RACY : KNOWN
+    if (state[entry] === SUSPECT && equalDigests(bytes, 0, digest, entry * 32)) {
+      state[entry] = next
+      return true
+    }
+    this.#setDigest(entry, bytes, next)
+    return false
   }
 
   #setDigest(entry: number, bytes: Uint8Array, state: number): void {
@@ -364,27 +371,10 @@ export class HostScan implements NodeAccess<number> {
    * the file system's clock, and nobody can set it back.
    */
   #isYoung(entry: number): boolean {
-    return this.#youthMs(entry) > 0
-  }
-
-  /** Milliseconds until the entry's times can be trusted. Times in whole seconds betray a clock of that kind. */
-  #youthMs(entry: number): number {
     const ctimeMs = this.columns.ctimeMs[entry]!
+    // Times in whole seconds betray a clock of that kind.
     const granularityMs = ctimeMs % 1000 === 0 ? COARSE_MS : FINE_MS
-    return granularityMs - (Date.now() - ctimeMs)
-  }
-
-  /**
-   * Milliseconds until all entries that were read too young are old enough to be read once more. Those of a coarse clock
-   * are not waited for.
-   */
-  get settlesInMs(): number {
-    if (!this.#dirty) return 0
-    let wait = 0
-    for (let entry = 0; entry < this.columns.length; entry++) {
-      if (this.columns.state[entry] === RACY) wait = Math.max(wait, this.#youthMs(entry))
-    }
-    return wait <= FINE_MS ? Math.ceil(wait) : 0
+    return Date.now() - ctimeMs <= granularityMs
   }
 
   #hashFile(entry: number, header: Uint8Array | string): Uint8Array {
@@ -479,11 +469,12 @@ export class HostScan implements NodeAccess<number> {
       old.ino[before] !== stat.ino ||
       old.mode[before] !== stat.mode ||
       old.dev[before] !== stat.dev ||
-      old.state[before] !== KNOWN
+      old.state[before] === UNKNOWN
     ) {
       return false
     }
     columns.copyDigest(entry, old, before)
+    if (columns.state[entry] === RACY) columns.state[entry] = SUSPECT
     return true
   }
 
@@ -518,6 +509,11 @@ export class HostScan implements NodeAccess<number> {
     }
     return this.#paths[low]!.dir
   }
+}
+
+/** Whether a digest has to be computed, for the first time or again. */
+function isUnread(state: number): boolean {
+  return state === UNKNOWN || state === SUSPECT
 }
 
 function scanDir(path: string, previous: number, previousEntry: number): ScanDir {

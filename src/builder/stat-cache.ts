@@ -14,8 +14,13 @@ const DIGEST_BYTES = 32
 export const UNKNOWN = 0
 /** The digest belongs to the stat data beside it. */
 export const KNOWN = 1
-/** As KNOWN, but the file was so young when it was read that a later write may leave the same stat data. */
+/**
+ * The file was so young when it was read that a later write may leave the same stat data: the digest tells whether that
+ * happened, but only a new reading can say so.
+ */
 export const RACY = 2
+/** Was RACY in the scan before, and has not been read again yet. Never written. */
+export const SUSPECT = 3
 
 /**
  * The entries of a tree by number; those of one directory stand side by side, in byte order of their names. Entry 0 is

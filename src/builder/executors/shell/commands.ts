@@ -58,6 +58,10 @@ function ioFor(
   }
 }
 
+/** A variable of the shell, not exported: so a subshell's umask ends with the subshell. */
+const UMASK = '_lamella_umask'
+const DEFAULT_UMASK = 0o022
+
 /** A command that never throws: a wrong call and an error of the file system become a message and an exit code. */
 export function customCommand(name: string, applet: Applet, process: ShellProcess): CustomCommand {
   return {
@@ -65,8 +69,12 @@ export function customCommand(name: string, applet: Applet, process: ShellProces
     trusted: true,
     async execute(args, context) {
       const output = new Output()
+      process.umask = Number(context.env.get(UMASK) ?? DEFAULT_UMASK)
       try {
-        return output.result(await applet(args, ioFor(name, process, context, output)))
+        const before = process.umask
+        const exitCode = await applet(args, ioFor(name.replace(/^lamella-/, ''), process, context, output))
+        if (name === 'umask' && process.umask !== before) context.env.set(UMASK, String(process.umask))
+        return output.result(exitCode)
       } catch (error) {
         if (error instanceof UsageError) output.stderr += `${name}: ${error.message}\n`
         else if (typeof (error as { code?: unknown }).code === 'string')

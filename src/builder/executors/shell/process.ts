@@ -6,6 +6,8 @@ export type ViewFs = UnionView['fs']
 
 /** State that lives as long as one RUN: shared by its shells and commands. */
 export interface ShellProcess {
+  /** For what node:fs has no calls for; acts as root. */
+  readonly view: UnionView
   readonly fs: ViewFs
   readonly identity: Identity
   /** Bits that are taken off the mode of what is created. */

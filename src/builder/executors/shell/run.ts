@@ -31,7 +31,7 @@ function startProcess(request: ExecRequest, signal: AbortSignal | undefined): Sh
   const identity = resolveIdentity(request.user, readAccountFiles(request.view.fs))
   // Modes are set by the commands themselves, from the process's own umask.
   const fs = request.view.fsFor({ ...identity, umask: 0 })
-  return { fs, identity, umask: 0o022, traps: new Map(), signal }
+  return { view: request.view, fs, identity, umask: 0o022, traps: new Map(), signal }
 }
 
 function createBash(peer: Peer, process: ShellProcess, request: ExecRequest, invocation: Invocation): Bash {
@@ -75,11 +75,18 @@ function emit(request: ExecRequest, result: BashResult): void {
   if (result.stderr !== '') request.onOutput('stderr', new TextEncoder().encode(result.stderr))
 }
 
+/** dash ends with 2 where bash ends with 1. */
+function exitCodeOf(result: BashResult, dialect: Invocation['dialect']): number {
+  const isUnset = dialect === 'sh' && result.exitCode === 1 && /: unbound variable\n$/.test(result.stderr)
+  return isUnset ? 2 : result.exitCode
+}
+
 async function interpret(
   bash: Bash,
   process: ShellProcess,
   request: ExecRequest,
   script: string,
+  dialect: Invocation['dialect'],
 ): Promise<number> {
   const options = {
     rawScript: true,
@@ -92,14 +99,15 @@ async function interpret(
   const result = await bash.exec(script, { ...options, cwd: request.cwd, env })
   emit(request, result)
   const onExit = process.traps.get('EXIT')
-  if (onExit === undefined || onExit === '') return result.exitCode
-  const last = await bash.exec(`(exit ${result.exitCode})\n${onExit}`, {
+  const exitCode = exitCodeOf(result, dialect)
+  if (onExit === undefined || onExit === '') return exitCode
+  const last = await bash.exec(`(exit ${exitCode})\n${onExit}`, {
     ...options,
     cwd: result.env.PWD ?? request.cwd,
     env: result.env,
   })
   emit(request, last)
-  return /\bexit\b/.test(onExit) ? last.exitCode : result.exitCode
+  return /\bexit\b/.test(onExit) ? last.exitCode : exitCode
 }
 
 /** Interprets a request's command. @throws as `shellExecutor`'s `run` */
@@ -108,9 +116,9 @@ export async function runShell(peer: Peer, request: ExecRequest): Promise<ExecRe
   const process = startProcess(request, signal)
   const invocation = readInvocation(request.argv)
   const bash = createBash(peer, process, request, invocation)
-  const script = invocation.dialect === 'sh' ? applyDialect(bash, invocation.script) : invocation.script
+  const script = applyDialect(bash, invocation.script, { name: invocation.dialect, process })
   try {
-    const exitCode = await interpret(bash, process, request, script)
+    const exitCode = await interpret(bash, process, request, script, invocation.dialect)
     checkInterrupted(request, signal)
     return { exitCode }
   } catch (error) {

@@ -51,6 +51,7 @@ export function viewFileSystem(process: ShellProcess, commands: ReadonlySet<stri
     // /bin alone stands for all, so that `command -v` and `which` name one place.
     return name !== undefined && commands.has(name) && /^\/(usr\/)?bin\//.test(path)
   }
+  const created = new Map<string, true>()
   const readBytes = (path: string): Uint8Array => fs.readFileSync(path) as Uint8Array
   const write = (
     path: string,
@@ -61,7 +62,10 @@ export function viewFileSystem(process: ShellProcess, commands: ReadonlySet<stri
     if (path === '/dev/null') return
     const isNew = fs.statSync(path, { throwIfNoEntry: false }) === undefined
     fs.writeFileSync(path, bytesOf(content, options), { flag })
-    if (isNew) fs.chmodSync(path, 0o666 & ~process.umask)
+    // A redirection makes its file before its command has told which umask holds here; what the command writes comes after.
+    if (isNew || created.get(path) !== undefined) fs.chmodSync(path, 0o666 & ~process.umask)
+    if (isNew) created.set(path, true)
+    else created.delete(path)
   }
   const device = (path: string): boolean => path === '/dev/null'
   return {

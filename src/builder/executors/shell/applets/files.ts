@@ -334,7 +334,65 @@ function canonical(io: AppletIO, path: string, existing: boolean, missing: boole
   } catch (error) {
     if (existing || (error as { code?: string }).code !== 'ENOENT') throw error
     const parent = dirName(path)
-    if (parent === path || lexists(io.fs, path)) throw error
+    if (parent === path) throw error
+    // A link that dangles names the place that its target would have.
+    if (lexists(io.fs, path)) {
+      const target = io.fs.readlinkSync(path)
+      return canonical(io, target.startsWith('/') ? target : joinName(parent, target), false, missing)
+    }
     return joinName(missing ? canonical(io, parent, false, true) : io.fs.realpathSync(parent), baseName(path))
   }
+}
+
+export const mkfifo: Applet = (args, io) => {
+  const options = parseOptions(args, { flags: 'Z', values: 'm', long: { mode: 'm' } })
+  return eachOperand(
+    io,
+    options.operands,
+    (operand) => `cannot create fifo '${operand}'`,
+    (path) => makeSpecial(io, path, 'fifo', options.value('m')),
+  )
+}
+
+const KINDS: Readonly<Record<string, 'fifo' | 'chardev' | 'blockdev'>> = {
+  p: 'fifo',
+  c: 'chardev',
+  u: 'chardev',
+  b: 'blockdev',
+}
+
+export const mknod: Applet = (args, io) => {
+  const options = parseOptions(args, { flags: 'Z', values: 'm', long: { mode: 'm' } })
+  const [name, letter, major, minor] = options.operands
+  const kind = KINDS[letter ?? '']
+  if (name === undefined || kind === undefined) throw new UsageError('missing operand')
+  if (kind !== 'fifo' && (major === undefined || minor === undefined))
+    throw new UsageError('special files need major and minor device numbers')
+  return eachOperand(
+    io,
+    [name],
+    (operand) => `${operand}`,
+    (path) => makeSpecial(io, path, kind, options.value('m'), [Number(major ?? 0), Number(minor ?? 0)]),
+  )
+}
+
+/** The view's mknod acts as root: what others make is checked and given to them here. */
+function makeSpecial(
+  io: AppletIO,
+  path: string,
+  kind: 'fifo' | 'chardev' | 'blockdev',
+  modeText: string | undefined,
+  rdev: readonly [number, number] = [0, 0],
+): void {
+  const { uid, gid } = io.process.identity
+  if (uid !== 0) {
+    if (kind !== 'fifo') throw Object.assign(new Error(), { code: 'EPERM' })
+    io.fs.accessSync(dirName(path), 3)
+  }
+  io.process.view.mknod(path, kind, { rdev })
+  if (uid !== 0) io.process.view.fs.chownSync(path, uid, gid)
+  io.fs.chmodSync(
+    path,
+    modeText === undefined ? 0o666 & ~io.process.umask : parseMode(modeText, 0o666, false, io.process.umask),
+  )
 }

@@ -1,10 +1,17 @@
 // The commands that the shell executor adds to just-bash's own or puts in their place.
 import type { Applet } from '../process.js'
 import { cp, install, mv } from './copy.js'
-import { link, ln, mkdir, realpath, rm, rmdir, touch, truncate, unlink } from './files.js'
+import { link, ln, mkdir, mkfifo, mknod, realpath, rm, rmdir, touch, truncate, unlink } from './files.js'
+import { find } from './find.js'
+import { diff } from './diff.js'
+import { redirect } from './redirect.js'
 import { echo, trap } from './shell-words.js'
+import { ls, stat } from './stat.js'
+import { tar } from './tar.js'
+import { bracket, test } from './test.js'
 import { cmp, dd, sync } from './text.js'
 import * as users from './users.js'
+import { xargs } from './xargs.js'
 
 export const applets: Readonly<Record<string, Applet>> = {
   addgroup: users.addgroup,
@@ -15,6 +22,8 @@ export const applets: Readonly<Record<string, Applet>> = {
   cmp,
   cp,
   dd,
+  diff,
+  find,
   groupadd: users.groupadd,
   groupdel: users.groupdel,
   groups: users.groups,
@@ -22,12 +31,17 @@ export const applets: Readonly<Record<string, Applet>> = {
   install,
   link,
   ln,
+  ls,
   mkdir,
+  mkfifo,
+  mknod,
   mv,
   realpath,
   rm,
   rmdir,
+  stat,
   sync,
+  tar,
   touch,
   trap,
   truncate,
@@ -37,6 +51,10 @@ export const applets: Readonly<Record<string, Applet>> = {
   userdel: users.userdel,
   usermod: users.usermod,
   whoami: users.whoami,
+  xargs,
+  'lamella-redirect': redirect,
+  'lamella-test': test,
+  'lamella-[': bracket,
 }
 
 /** Only where the shell is a POSIX sh: bash has its own echo. */

@@ -37,7 +37,7 @@ function compare(
   let line = 1
   for (let at = 0; at < Math.min(a.length, b.length); at++) {
     if (a[at] !== b[at]) {
-      if (!silent) io.out(`${names[0]} ${names[1]} differ: byte ${at + 1}, line ${line}\n`)
+      if (!silent) io.out(`${names[0]} ${names[1]} differ: char ${at + 1}, line ${line}\n`)
       return 1
     }
     if (a[at] === 10) line++

@@ -194,7 +194,10 @@ export const id: Applet = (args, io) => {
 }
 
 export const whoami: Applet = (_args, io) => id(['-un'], io)
-export const groups: Applet = (args, io) => id(['-Gn', ...args], io)
+export const groups: Applet = (args, io) => {
+  for (const name of args) io.out(`${name} : `)
+  return id(['-Gn', ...args], io)
+}
 
 const FILES = ['/etc/passwd', '/etc/shadow', '/etc/group', '/etc/gshadow'] as const
 type AccountFile = (typeof FILES)[number]
