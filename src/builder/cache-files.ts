@@ -16,6 +16,7 @@ import {
   importCacheConfig,
   inlineRecords,
   layerOfDescriptor,
+  type CacheExport,
   type ExportOptions,
 } from './cache-config.js'
 import type { LayerRef } from './vertex.js'
@@ -45,24 +46,32 @@ export async function exportLocalCache(
   options: LocalExportOptions,
 ): Promise<Descriptor> {
   const { config, layers } = await exportCacheConfig(cache, keys, options)
-  await using target = await openDiskStore(dest, { durability: 'none' })
-  for (const { descriptor } of layers) {
+  const target = await openDiskStore(dest, { durability: 'none' })
+  try {
+    return await writeCache(store, target, { config, layers }, options.tag ?? TAG)
+  } finally {
+    await target.close()
+  }
+}
+
+async function writeCache(store: Store, target: Store, cache: CacheExport, tag: string): Promise<Descriptor> {
+  for (const { descriptor } of cache.layers) {
     const { digest, size } = descriptor
     if ((await target.blobs.stat(digest)) === undefined) {
       await target.blobs.put(store.blobs.get(digest), { digest, size })
     }
   }
-  const configBytes = canonicalJson(config)
-  await target.blobs.put(configBytes)
+  const config = canonicalJson(cache.config)
+  await target.blobs.put(config)
   const manifest = canonicalJson({
     schemaVersion: 2,
     mediaType: MEDIA_TYPES.manifest,
-    config: describe(CACHE_CONFIG_TYPE, configBytes),
-    layers: layers.map(manifestLayer),
+    config: describe(CACHE_CONFIG_TYPE, config),
+    layers: cache.layers.map(manifestLayer),
   })
   await target.blobs.put(manifest)
   const descriptor = describe(MEDIA_TYPES.manifest, manifest)
-  await target.refs.set(options.tag ?? TAG, descriptor)
+  await target.refs.set(tag, descriptor)
   return descriptor
 }
 
