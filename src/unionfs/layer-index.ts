@@ -85,6 +85,11 @@ export function encodeLayerIndex(changeset: Changeset, xxh64: Xxh64): Uint8Array
 
 class IndexWriter {
   readonly #changes: Changeset
+  readonly #dirOf: number[] = []
+  readonly #metaOf: number[] = []
+  readonly #names: string[] = []
+  readonly #targets: string[] = []
+  #lastDir: string | undefined
   readonly #dirs = new Map<string, number>([['', 0]])
   readonly #dirParents: number[] = [0]
   readonly #dirNames: string[] = ['']
@@ -100,12 +105,11 @@ class IndexWriter {
   }
 
   finish(xxh64: Xxh64): Uint8Array {
-    const rows = this.#changes.map((change, index) => this.#row(change, index))
-    const targets = rows.flatMap((row) => (HAS_TARGET[row.kind] ? [row.target] : []))
+    for (const [i, change] of this.#changes.entries()) this.#add(change, i)
     // No name holds a NUL; without it between them, bytes that are not UTF-8 could join those of the next name.
-    const text = encodePath([...this.#dirNames, ...rows.map((row) => row.name), ...targets].join('\0'))
+    const text = encodePath(this.#dirNames.concat(this.#names, this.#targets).join('\0'))
     const counts = {
-      n: rows.length,
+      n: this.#changes.length,
       dirs: this.#dirNames.length,
       metas: this.#metaWords.length / META_WORDS,
       shas: this.#shas.length,
@@ -114,26 +118,6 @@ class IndexWriter {
     const at = layout({ counts, textBytes: text.length, extraBytes: this.#extra.length })
     const out = new Uint8Array(at.end)
     const view = new DataView(out.buffer)
-    rows.forEach((row, i) => {
-      view.setFloat64(at.size + i * 8, row.node?.size ?? 0, true)
-      view.setFloat64(at.offset + i * 8, row.node?.offset ?? 0, true)
-      view.setFloat64(at.mtimeSec + i * 8, row.node?.mtimeSec ?? 0, true)
-      view.setUint32(at.mtimeNsec + i * 4, row.node?.mtimeNsec ?? 0, true)
-      view.setUint32(at.dir + i * 4, row.dir, true)
-      view.setUint32(at.meta + i * 4, row.meta, true)
-    })
-    this.#dirParents.forEach((parent, i) => view.setUint32(at.dirParent + i * 4, parent, true))
-    this.#metaWords.forEach((word, i) => view.setUint32(at.metas + i * 4, word, true))
-    this.#shas.forEach(({ index, hex }, i) => {
-      view.setUint32(at.shaOf + i * 4, index, true)
-      for (let k = 0; k < 32; k++) out[at.sha + i * 32 + k] = Number.parseInt(hex.slice(k * 2, k * 2 + 2), 16)
-    })
-    this.#holes.forEach(({ index, at: where }, i) => {
-      view.setUint32(at.holeOf + i * 8, index, true)
-      view.setUint32(at.holeOf + i * 8 + 4, where, true)
-    })
-    out.set(text, at.text)
-    out.set(this.#extra, at.extra)
     out.set(MAGIC)
     view.setUint32(8, VERSION, true)
     const numbers = [
@@ -145,33 +129,73 @@ class IndexWriter {
       text.length,
       this.#extra.length,
     ]
-    numbers.forEach((number, i) => view.setUint32(CHECKED_FROM + i * 4, number, true))
+    setWords(view, CHECKED_FROM, numbers)
+    this.#setNodes(view, at)
+    setWords(view, at.dir, this.#dirOf)
+    setWords(view, at.meta, this.#metaOf)
+    setWords(view, at.dirParent, this.#dirParents)
+    setWords(view, at.metas, this.#metaWords)
+    setWords(
+      view,
+      at.shaOf,
+      this.#shas.map(({ index }) => index),
+    )
+    setWords(
+      view,
+      at.holeOf,
+      this.#holes.flatMap(({ index, at: where }) => [index, where]),
+    )
+    for (const [i, { hex }] of this.#shas.entries()) setHex(out, at.sha + i * 32, hex)
+    out.set(text, at.text)
+    out.set(this.#extra, at.extra)
     view.setBigUint64(16, xxh64(out.subarray(CHECKED_FROM)), true)
     return out
   }
 
-  #row(change: Change, index: number) {
-    const node = change.kind === 'put' ? change.node : undefined
-    const kind = node?.kind ?? (change.kind as 'link' | 'delete' | 'opaque')
-    if (node?.contentSha256 !== undefined && node.size > 0)
-      this.#shas.push({ index, hex: node.contentSha256 })
-    if (node?.source instanceof SparseContent) this.#addHoles(index, node.source)
-    const target = change.kind === 'link' ? change.target : (node?.target ?? '')
-    const whole = change.kind === 'opaque' || change.path === ''
-    return {
-      node,
-      dir: this.#dir(whole ? change.path : parentOf(change.path)),
-      name: whole ? '' : baseNameOf(change.path),
-      target,
-      kind: KIND_CODE.get(kind)!,
-      meta: this.#meta(kind, node),
+  #setNodes(view: DataView, at: ReturnType<typeof layout>): void {
+    for (let i = 0; i < this.#changes.length; i++) {
+      const change = this.#changes[i]!
+      if (change.kind !== 'put') continue
+      const { node } = change
+      view.setFloat64(at.size + i * 8, node.size, true)
+      view.setFloat64(at.offset + i * 8, node.offset, true)
+      view.setFloat64(at.mtimeSec + i * 8, node.mtimeSec, true)
+      view.setUint32(at.mtimeNsec + i * 4, node.mtimeNsec, true)
     }
   }
 
+  #add(change: Change, index: number): void {
+    const { path } = change
+    const whole = change.kind === 'opaque' || path === ''
+    const cut = whole ? path.length : path.lastIndexOf('/')
+    this.#dirOf.push(this.#dir(cut < 0 ? '' : path.slice(0, cut)))
+    this.#names.push(whole ? '' : path.slice(cut + 1))
+    if (change.kind === 'put') this.#addNode(change.node, index)
+    else {
+      this.#metaOf.push(this.#meta(KIND_CODE.get(change.kind)!, 0, 0, 0, 0))
+      if (change.kind === 'link') this.#targets.push(change.target)
+    }
+  }
+
+  #addNode(node: TreeNode, index: number): void {
+    const kind = KIND_CODE.get(node.kind)!
+    const xattrs = node.xattrs === undefined ? 0 : this.#addXattrs(node.xattrs)
+    this.#metaOf.push(this.#meta(kind, node.mode, node.uid, node.gid, xattrs))
+    if (HAS_TARGET[kind]) this.#targets.push(node.target)
+    if (node.contentSha256 !== undefined && node.size > 0) this.#shas.push({ index, hex: node.contentSha256 })
+    if (node.source instanceof SparseContent) this.#addHoles(index, node.source)
+  }
+
   #dir(path: string): number {
+    if (path === this.#lastDir) return this.#dirOf.at(-1)!
+    this.#lastDir = path
+    return this.#dirIndex(path)
+  }
+
+  #dirIndex(path: string): number {
     const known = this.#dirs.get(path)
     if (known !== undefined) return known
-    const parent = this.#dir(parentOf(path))
+    const parent = this.#dirIndex(parentOf(path))
     const index = this.#dirNames.length
     this.#dirs.set(path, index)
     this.#dirParents.push(parent)
@@ -179,9 +203,11 @@ class IndexWriter {
     return index
   }
 
-  #meta(kind: (typeof KINDS)[number], node: TreeNode | undefined): number {
-    const xattrs = node?.xattrs === undefined ? 0 : this.#addXattrs(node.xattrs)
-    const words = [KIND_CODE.get(kind)!, node?.mode ?? 0, node?.uid ?? 0, node?.gid ?? 0, xattrs]
+  /** A layer has few kinds of metadata; the one before is the likeliest. */
+  #meta(...words: [kind: number, mode: number, uid: number, gid: number, xattrs: number]): number {
+    const last = this.#metaOf.at(-1)
+    if (last !== undefined && words.every((word, i) => word === this.#metaWords[last * META_WORDS + i]))
+      return last
     const key = words.join()
     let index = this.#metas.get(key)
     if (index === undefined) {
@@ -225,6 +251,14 @@ class IndexWriter {
   #addNumber(value: number): void {
     this.#extra.push(...new Uint8Array(Float64Array.of(value).buffer))
   }
+}
+
+function setWords(view: DataView, at: number, words: readonly number[]): void {
+  for (let i = 0; i < words.length; i++) view.setUint32(at + i * 4, words[i]!, true)
+}
+
+function setHex(out: Uint8Array, at: number, hex: string): void {
+  for (let i = 0; i < hex.length / 2; i++) out[at + i] = Number.parseInt(hex.slice(i * 2, i * 2 + 2), 16)
 }
 
 export interface DecodeOptions {
