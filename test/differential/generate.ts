@@ -300,7 +300,7 @@ const IDENTITIES = [
   { uid: 1000, gid: 1000, groups: [1001] },
 ]
 
-const NO_BUFFERS = new Set(['cpSync', 'readdirSync', 'realpathSync'])
+const NO_BUFFERS = new Set(['cpSync', 'mkdtempSync', 'readdirSync', 'realpathSync'])
 
 /** The case of a seed. */
 export function makeCase(seed: number, stepCount: number): Case {

@@ -8,6 +8,7 @@ import { copyFile, COPYFILE_EXCL } from './contents.js'
 import { attempt, fsError, invalidValue, systemError } from './errno.js'
 import { listDirectory } from './listing.js'
 import { op, type OpTable } from './op.js'
+import { makeParents } from './paths.js'
 
 interface CpOptions {
   readonly dereference: boolean
@@ -84,12 +85,12 @@ class Copier {
 
   copy(source: string, dest: string): void {
     const { filter } = this.#options
+    if (filter !== undefined && !isSelected(filter(source, dest))) return
     const from = this.#node(source, 'lstat')
     const to = this.#nodeOrNone(dest)
     this.#checkPair(from, to, source, dest)
     this.#checkAncestors(from, source, dest)
-    if (filter !== undefined && !isSelected(filter(source, dest))) return
-    this.#makeParents(dest)
+    this.#makeParent(dest)
     this.#copyNode(from, to, source, dest)
   }
 
@@ -132,26 +133,23 @@ class Copier {
     }
   }
 
-  /** A destination that lies below the source by way of links. */
+  /** A destination that lies below the source by way of links (checkParentPaths in Node). */
   #checkAncestors(from: AnyNode, source: string, dest: string): void {
-    if (from.kind !== 'dir') return
-    for (let parent = parentOf(dest); ; parent = parentOf(parent)) {
+    const sourceParent = parentOf(source)
+    for (let parent = parentOf(dest); parent !== sourceParent && parent !== '/'; parent = parentOf(parent)) {
       const found = this.#kernel.find(parent, true)
-      if (found === from)
+      if (found === 'ENOENT') return
+      if (typeof found === 'string') throw fsError(found, 'stat', parent)
+      if (found === from) {
         throw cpError('EINVAL', `cannot copy ${source} to a subdirectory of self ${dest}`, dest)
-      if (parent === '/') return
+      }
     }
   }
 
-  #makeParents(dest: string): void {
-    const missing: string[] = []
-    for (let parent = parentOf(dest); parent !== '/'; parent = parentOf(parent)) {
-      if (typeof this.#kernel.find(parent, true) !== 'string') break
-      missing.push(parent)
-    }
-    for (const path of missing.reverse()) {
-      attempt('mkdir', path, undefined, () => names.mkdir(this.#kernel, path, 0o777))
-    }
+  #makeParent(dest: string): void {
+    const parent = directoryName(dest)
+    if (typeof this.#kernel.find(parent, true) !== 'string') return
+    attempt('mkdir', parent, undefined, () => makeParents(this.#kernel, parent, 0o777))
   }
 
   #copyNode(from: AnyNode, to: AnyNode | undefined, source: string, dest: string): void {
@@ -264,6 +262,14 @@ function absolute(path: string): string {
 
 function parentOf(path: string): string {
   return absolute(`${path}/..`)
+}
+
+/** dirname as node:path has it: `..` stays where it is. */
+function directoryName(path: string): string {
+  const trimmed = path.replace(/(?<=.)\/+$/, '')
+  const at = trimmed.lastIndexOf('/')
+  if (at === -1) return '.'
+  return trimmed.slice(0, at).replace(/\/+$/, '') || '/'
 }
 
 function joined(parent: string, name: string): string {

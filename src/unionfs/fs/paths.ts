@@ -52,7 +52,7 @@ function stat(kernel: Kernel, syscall: 'stat' | 'lstat') {
  * mkdir with all missing parents; the first directory made, as it stands in the path. The order of attempts is that of
  * Node's own (MKDirpSync), because it decides which error wins.
  */
-function makeParents(kernel: Kernel, name: string, mode: number): string | undefined {
+export function makeParents(kernel: Kernel, name: string, mode: number): string | undefined {
   let first: string | undefined
   const pending = [name]
   while (pending.length > 0) {
