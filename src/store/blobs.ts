@@ -69,6 +69,12 @@ export interface BlobStore {
   /** All blobs, in no particular order. A blob that is added or removed meanwhile may or may not be seen. */
   list(): AsyncIterable<BlobInfo>
 
+  /**
+   * Reads a whole blob for nothing but its digest; cheaper than `get`, which must give buffers away.
+   * @throws StoreError BLOB_NOT_FOUND | DIGEST_MISMATCH
+   */
+  verify?(digest: Digest): Promise<void>
+
   /** Random access. See `openBlob`. */
   open?(digest: Digest): Promise<BlobReader>
 
@@ -158,6 +164,14 @@ export function readVerified(reader: BlobReader, offset: number, length: number,
     `bytes ${offset}+${length} of blob ${reader.digest} have digest ${actual}, expected ${digest}`,
     { data: { blob: reader.digest, offset, length, expected: digest, actual } },
   )
+}
+
+/** Re-hashes a blob. @throws StoreError BLOB_NOT_FOUND | DIGEST_MISMATCH */
+export async function verifyBlob(store: BlobStore, digest: Digest): Promise<void> {
+  if (store.verify !== undefined) return store.verify(digest)
+  const chunks = store.get(digest)[Symbol.asyncIterator]()
+  while ((await chunks.next()).done !== true);
+  return undefined
 }
 
 /** A reader over bytes in memory. */

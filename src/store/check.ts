@@ -1,12 +1,11 @@
 // fsck: everything re-hashed and every reference followed; findings are values. Repair takes findings, and touches only
 // what can be made again, unless it is told to.
-import { isAbortError, LamellaError, StoreError, throwIfAborted } from '../errors.js'
+import { LamellaError, StoreError, throwIfAborted } from '../errors.js'
 import type { Digest } from '../digest.js'
-import type { BlobInfo } from './blobs.js'
+import { verifyBlob, type BlobInfo } from './blobs.js'
 import { planDamaged } from './check-twins.js'
 import { walkReachable, type Reached } from './reach.js'
 import type { DerivedProblem, Store } from './store.js'
-import { measure } from './verify.js'
 
 /**
  * - `error`: something that a ref promises is not so
@@ -116,9 +115,8 @@ async function findDamaged(
   for (const blob of blobs) {
     throwIfAborted(signal)
     try {
-      await measure(store.blobs.get(blob.digest), { digest: blob.digest }, () => throwIfAborted(signal))
+      await verifyBlob(store.blobs, blob.digest)
     } catch (error) {
-      if (isAbortError(error)) throw error
       // Removed since it was listed: by a gc, so nobody's.
       const code = error instanceof LamellaError ? error.code : undefined
       if (code !== 'BLOB_NOT_FOUND') damaged.push(blob)

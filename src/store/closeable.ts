@@ -78,6 +78,12 @@ function checkedBlobs(blobs: BlobStore, check: Check): BlobStore {
       check()
       yield* blobs.list()
     },
+    ...(blobs.verify && {
+      async verify(digest) {
+        check()
+        return blobs.verify!(digest)
+      },
+    }),
     ...(blobs.open && {
       async open(digest) {
         check()

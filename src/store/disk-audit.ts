@@ -2,6 +2,8 @@
 import { isDigest } from '../digest.js'
 import { StoreError } from '../errors.js'
 import { blobPath, type Disk } from './disk-layout.js'
+import type { DiskDocumentStore } from './disk-documents.js'
+import { decodeDocument } from './documents.js'
 import type { DiskRefStore } from './disk-refs.js'
 import type { DiskSidecarStore } from './disk-sidecars.js'
 import type { LmdbRecordStore } from './lmdb-records.js'

@@ -31,6 +31,8 @@ export interface LayoutPaths {
   readonly ingest: string
   readonly records: string
   readonly sidecars: string
+  readonly documents: string
+  readonly holds: string
 }
 
 export function layoutPaths(root: string): LayoutPaths {
@@ -50,6 +52,8 @@ export function layoutPaths(root: string): LayoutPaths {
     ingest: `${lamella}/ingest`,
     records: `${lamella}/records`,
     sidecars: `${lamella}/sidecars`,
+    documents: `${lamella}/documents`,
+    holds: `${lamella}/holds`,
   }
 }
 

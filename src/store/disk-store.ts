@@ -8,6 +8,7 @@ import { DiskBlobStore } from './disk.js'
 import type { DiskFs } from './disk-fs.js'
 import { type Disk, type Durability, layoutPaths, makeOwnFolder, openLayout } from './disk-layout.js'
 import { auditDisk } from './disk-audit.js'
+import { DiskDocumentStore } from './disk-documents.js'
 import { DiskLeaseStore } from './disk-leases.js'
 import { DiskRefStore } from './disk-refs.js'
 import { DiskSidecarStore } from './disk-sidecars.js'
@@ -60,12 +61,14 @@ export async function openDiskStoreNow(path: string, options: DiskStoreOptions =
   const leases = new DiskLeaseStore(disk, env, gate)
   const refs = new DiskRefStore(disk, blobs, env, lock.run)
   const sidecars = new DiskSidecarStore(disk, crc32)
+  const documents = new DiskDocumentStore(disk, lock.run, lockIn)
   return closeable({
     blobs,
     refs,
     leases,
     records,
     sidecars,
+    documents,
     path,
     exclusive: (fn) => lock.run(() => sweeping(disk, fn)),
     async tidy() {
@@ -73,7 +76,7 @@ export async function openDiskStoreNow(path: string, options: DiskStoreOptions =
       return leases.sweep() + tidyTemp(disk, isRunning, nowMs()) + ingests
     },
     space: async () => disk.fs.space(path),
-    audit: async () => auditDisk(disk, { refs, sidecars, records: database }),
+    audit: async () => auditDisk(disk, { refs, sidecars, documents, records: database }),
     async release() {
       blobs.close()
       await records.close()

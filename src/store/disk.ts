@@ -13,7 +13,7 @@ import {
 } from './blobs.js'
 import { BlobWriter, feed } from './blob-writer.js'
 import { DiskIngests } from './disk-ingest.js'
-import { errnoOf, isReadOnlyError } from './disk-fs.js'
+import { errnoOf, isReadOnlyError, type DiskFs } from './disk-fs.js'
 import { blobPath, createTemp, discardTemp, makeFolder, type Disk } from './disk-layout.js'
 import { FdPool } from './fd-pool.js'
 import type { Lock } from './lock.js'
@@ -83,6 +83,17 @@ export class DiskBlobStore implements BlobStore {
     }
   }
 
+  async verify(digest: Digest): Promise<void> {
+    const { fs } = this.#disk
+    const fd = this.#openNow(digest)
+    try {
+      const chunks = readAhead(fs, fd, { offset: 0, end: fs.statFd(fd).size, buffer: twoBuffers() })
+      await measure(chunks, { digest })
+    } finally {
+      fs.close(fd)
+    }
+  }
+
   async stat(digest: Digest): Promise<BlobInfo | undefined> {
     return this.#stat(digest)
   }
@@ -145,24 +156,24 @@ export class DiskBlobStore implements BlobStore {
     }
   }
 
-  async *#chunks(digest: Digest, offset: number, length: number): AsyncGenerator<Uint8Array> {
-    const { fs } = this.#disk
-    let fd: number
+  #openNow(digest: Digest): number {
     try {
-      fd = fs.open(this.#path(digest), 'read')
+      return this.#disk.fs.open(this.#path(digest), 'read')
     } catch (error) {
       throw errnoOf(error) === 'ENOENT' ? blobNotFound(digest, error) : error
     }
+  }
+
+  async *#chunks(digest: Digest, offset: number, length: number): AsyncGenerator<Uint8Array> {
+    const { fs } = this.#disk
+    const fd = this.#openNow(digest)
     try {
       const end = Math.min(fs.statFd(fd).size, offset + length)
-      for (let at = offset; at < end;) {
-        const chunk = new Uint8Array(Math.min(READ_BYTES, end - at))
-        const small = end - offset <= READ_AT_ONCE
-        const count = small ? fs.read(fd, chunk, at) : await fs.readLater(fd, chunk, at)
-        if (count === 0) break
-        yield chunk.subarray(0, count)
-        at += count
-      }
+      if (end - offset <= READ_AT_ONCE) {
+        const chunk = new Uint8Array(Math.max(0, end - offset))
+        const count = fs.read(fd, chunk, offset)
+        if (count > 0) yield chunk.subarray(0, count)
+      } else yield* readAhead(fs, fd, { offset, end })
     } finally {
       fs.close(fd)
     }
@@ -248,6 +259,50 @@ export class DiskBlobStore implements BlobStore {
       this.#folderSync = sync = next
     }
     await sync.done
+  }
+}
+
+interface ReadAhead {
+  readonly offset: number
+  readonly end: number
+  /** Where the next piece goes. Default: a buffer of its own, which the consumer may keep. */
+  readonly buffer?: (length: number) => Uint8Array
+}
+
+const freshBuffer = (length: number) => new Uint8Array(length)
+
+/** Two buffers by turns, for a consumer that is done with a piece when it asks for the next. */
+function twoBuffers(): (length: number) => Uint8Array {
+  const buffers = [new Uint8Array(READ_BYTES), new Uint8Array(READ_BYTES)] as const
+  let turn = 0
+  return (length) => buffers[(turn ^= 1) as 0 | 1].subarray(0, length)
+}
+
+/** Reads the next piece on another thread while the consumer, who mostly hashes, has this one. */
+async function* readAhead(
+  fs: DiskFs,
+  fd: number,
+  { offset, end, buffer = freshBuffer }: ReadAhead,
+): AsyncGenerator<Uint8Array> {
+  const read = async (at: number) => {
+    const chunk = buffer(Math.min(READ_BYTES, end - at))
+    return chunk.subarray(0, await fs.readLater(fd, chunk, at))
+  }
+  let next: Promise<Uint8Array> | undefined = read(offset)
+  try {
+    for (let at = offset; next !== undefined;) {
+      const chunk: Uint8Array = await next
+      next = undefined
+      if (chunk.byteLength === 0) return
+      at += chunk.byteLength
+      if (at < end) next = read(at)
+      // Its error is for whoever asks for it; a consumer that stops early does not.
+      next?.catch(() => undefined)
+      yield chunk
+    }
+  } finally {
+    // The file must not be closed under a read that is under way.
+    await next?.catch(() => undefined)
   }
 }
 

@@ -1,5 +1,5 @@
 // Front door of the store room.
-export { bytesReader, openBlob, readBlob, readVerified } from './blobs.js'
+export { bytesReader, openBlob, readBlob, readVerified, verifyBlob } from './blobs.js'
 export type { BlobBytes, BlobInfo, BlobReader, BlobStore, ByteRange, Expectation, Ingest } from './blobs.js'
 export type {
   DerivedProblem,

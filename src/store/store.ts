@@ -12,6 +12,8 @@ export interface Store extends AsyncDisposable {
   readonly records: RecordStore
   /** Derived files, few and larger: layer indexes, context stat caches. Losing them costs time, never data. */
   readonly sidecars: SidecarStore
+  /** Small durable values: containers, volumes. What they name as roots, gc keeps. */
+  readonly documents: DocumentStore
   /** Where the store lies on disk; `undefined` in memory. */
   readonly path: string | undefined
   /**
@@ -44,6 +46,14 @@ export type DerivedProblem =
   | {
       readonly code: 'SIDECAR_DAMAGED'
       readonly severity: 'warning'
+      readonly message: string
+      readonly kind: string
+      readonly key: string
+    }
+  | {
+      /** Data is lost, and gc does not run: what hangs on the document is not known. */
+      readonly code: 'DOCUMENT_DAMAGED'
+      readonly severity: 'error'
       readonly message: string
       readonly kind: string
       readonly key: string
@@ -135,4 +145,58 @@ export interface SidecarStore {
   put(kind: string, key: string, bytes: Uint8Array): Promise<void>
   delete(kind: string, key: string): Promise<void>
   list(kind: string): Promise<string[]>
+}
+
+/** A small JSON value that is kept until it is deleted. */
+export interface Document {
+  readonly key: string
+  /** What `JSON.parse` gives. */
+  readonly value: unknown
+  /** Blobs, and all that is reachable from them, that gc keeps for as long as the document is there. */
+  readonly roots: readonly Digest[]
+}
+
+/** Kinds are `[a-z0-9-]+`; keys are letters, digits, `_`, `.` and `-`, and begin with a letter or digit. */
+export interface DocumentReader {
+  /** @throws StoreError DOCUMENT_DAMAGED */
+  get(kind: string, key: string): Promise<Document | undefined>
+  /** Sorted by key. @throws StoreError DOCUMENT_DAMAGED */
+  list(kind: string): Promise<Document[]>
+}
+
+/** What `change` is given. Each call takes effect, durably, when its promise is fulfilled; a crash leaves it done or not done. */
+export interface DocumentEdit extends DocumentReader {
+  put(kind: string, key: string, value: unknown, roots?: readonly Digest[]): Promise<void>
+  /** @returns whether it was there */
+  delete(kind: string, key: string): Promise<boolean>
+}
+
+/** Values that must not get lost. Few and small: `list` reads them all. */
+export interface DocumentStore extends DocumentReader {
+  /**
+   * Runs `fn` while no other process changes documents or refs, so that what it reads still holds when it writes. Not
+   * reentrant, and not inside `exclusive`.
+   */
+  change<T>(fn: (edit: DocumentEdit) => Promise<T>): Promise<T>
+  /**
+   * Claims a document, there or not, for this caller until it is released or the process ends. A claim stops nobody from
+   * reading or changing; it is for those who ask for it.
+   *
+   * @returns `undefined` when somebody else, in this process or another, has it
+   */
+  hold(kind: string, key: string): Promise<DocumentHold | undefined>
+  /** Who has a document now; `undefined` when nobody has, or its process has ended. */
+  holder(kind: string, key: string): Promise<DocumentHolder | undefined>
+  /** The roots of all documents. @throws StoreError DOCUMENT_DAMAGED */
+  roots(): Promise<Digest[]>
+}
+
+export interface DocumentHold {
+  /** @param options.forget  the key will not be used again: leave no trace of it */
+  release(options?: { readonly forget?: boolean }): void
+}
+
+export interface DocumentHolder {
+  /** Process id on its host; `undefined` in a store in memory. */
+  readonly pid: number | undefined
 }

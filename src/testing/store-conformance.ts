@@ -4,7 +4,7 @@ import { strict as assert } from 'node:assert'
 import { MEDIA_TYPES, type Descriptor } from '../descriptor.js'
 import { digestOf, EMPTY_DIGEST, type Digest } from '../digest.js'
 import type { Env } from '../env.js'
-import { openBlob, readBlob, readVerified, type BlobStore, type Store } from '../store/index.js'
+import { openBlob, readBlob, readVerified, verifyBlob, type BlobStore, type Store } from '../store/index.js'
 
 export interface ConformanceCase {
   readonly name: string
@@ -228,6 +228,13 @@ export function blobStoreCases(make: Make<BlobStore>): ConformanceCase[] {
       const reader = await openBlob(blobs, digest)
       assert.equal(digestOf(readVerified(reader, offset, length, right)), right)
       assert.throws(() => readVerified(reader, offset + 1, length, right), { code: 'DIGEST_MISMATCH' })
+    },
+
+    async 'verify passes what is sound and misses what is not there'(blobs) {
+      for (const size of [0, 5, 300_000, 3_500_000]) {
+        await verifyBlob(blobs, (await blobs.put(noise(size))).digest)
+      }
+      await rejectsWith('BLOB_NOT_FOUND', () => verifyBlob(blobs, ABSENT))
     },
 
     async 'list tells every blob with its size'(blobs) {
