@@ -5,6 +5,7 @@ import { baseNameOf, compareNames, encodePath, normalizePath } from '../path.js'
 import { commit, edgeOf, progressText, withShell, type DispatchContext } from './dispatch-context.js'
 import {
   chompHeredoc,
+  cleanPath,
   expandWord,
   parseMount,
   type RunInstruction,
@@ -164,7 +165,7 @@ function addMount(
     path = '/cache'
   }
   if (mount.type === 'cache') {
-    const id = mount.id ?? `/${normalizePath(mount.target ?? '')}`
+    const id = mount.id ?? cleanPath(mount.target ?? '')
     mounts.cache(target, source, path, mount, `${context.cacheNamespace}/${id}`)
   } else {
     if (mount.from === undefined) context.contextPaths.add(path)
@@ -175,7 +176,8 @@ function addMount(
 function targetOf(mount: RunMount, state: StageState, command: Command): string {
   const target = mount.target ?? ''
   const path = `/${normalizePath(target.startsWith('/') ? target : `${state.directory}/${target}`)}`
-  if (path !== '/') return path
+  // An absolute target enters the key as it is written, trailing slash and all.
+  if (path !== '/') return target.startsWith('/') ? target : path
   throw new DockerfileError('FLAG_INVALID', 'invalid mount target "/"', command.location)
 }
 

@@ -28,7 +28,7 @@ export async function exportImage(store: Store, options: ExportOptions): Promise
   const { draft, epoch } = options
   const created = options.layers.map(({ descriptor }) => descriptor.annotations?.[CREATED_ANNOTATION])
   const epochText = epoch === undefined ? undefined : timeOfEpoch(epoch)
-  const history = normalizeHistory(draft.history, created, epochText)
+  const history = normalizeHistory(draft.history, created, epochText, draft.baseHistory)
   const rewritten =
     options.rewriteTimestamp && epoch !== undefined
       ? await rewriteTimestamps(store, options.layers, options.baseLayers, epoch)
@@ -37,7 +37,7 @@ export async function exportImage(store: Store, options: ExportOptions): Promise
     descriptor: publicDescriptor(descriptor),
     diffID,
   }))
-  const time = epochText ?? createdOf(history)
+  const time = createdOf(history)
   const config: ImageConfig = {
     ...draft.platform,
     ...(time === undefined ? undefined : { created: time }),

@@ -10,16 +10,20 @@ const EXPORTER_COMMENT = 'buildkit.exporter.image.v0'
  *
  * @param created  when each layer was made, base first; `undefined` where the base image's history must know
  * @param epoch    SOURCE_DATE_EPOCH: no entry is later
+ * @param base     entries of the base image: they keep their times
  */
 export function normalizeHistory(
   history: readonly HistoryEntry[],
   created: readonly (string | undefined)[],
   epoch: string | undefined,
+  base = 0,
 ): HistoryEntry[] {
   const entries = fillTimes(matchLayers(history, created))
   if (epoch === undefined) return entries
-  return entries.map((entry) =>
-    entry.created === undefined || Date.parse(entry.created) > Date.parse(epoch)
+  const same = history.slice(0, base).findIndex((entry) => entry.created === undefined)
+  const kept = same === -1 ? base : same
+  return entries.map((entry, i) =>
+    i >= kept && (entry.created === undefined || Date.parse(entry.created) > Date.parse(epoch))
       ? { ...entry, created: epoch }
       : entry,
   )

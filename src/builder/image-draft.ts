@@ -15,6 +15,8 @@ export interface ImageDraft {
   author: string | undefined
   config: Mutable<ContainerConfig>
   history: readonly HistoryEntry[]
+  /** How many entries of the history are the base image's. */
+  baseHistory: number
 }
 
 /** @see image.go emptyImage */
@@ -24,6 +26,7 @@ export function emptyDraft(platform: Platform): ImageDraft {
     author: undefined,
     config: { WorkingDir: '/', Env: [`PATH=${DEFAULT_PATH}`] },
     history: [],
+    baseHistory: 0,
   }
 }
 
@@ -50,7 +53,14 @@ export function draftOfImage(image: ImageConfig): ImageDraft {
   for (const field of CONFIG_FIELDS) {
     if (source[field] !== undefined && source[field] !== null) config[field] = source[field]
   }
-  return { platform: platformOfImage(image), author: image.author, config, history: image.history ?? [] }
+  const history = image.history ?? []
+  return {
+    platform: platformOfImage(image),
+    author: image.author,
+    config,
+    history,
+    baseHistory: history.length,
+  }
 }
 
 export function platformOfImage(image: ImageConfig): Platform {

@@ -37,6 +37,7 @@ export function sourceResolver(store: Store, options: SourceOptions): SourceReso
       if (source === undefined) return undefined
       if (typeof source === 'string') {
         const reference = /^docker-image:\/\/(.+)$/.exec(source)?.[1]
+        if (reference === 'scratch') return { name, op: undefined, config: undefined }
         if (reference !== undefined) return image(reference, platform)
         if (isLayout(source)) return image(source, platform)
       }

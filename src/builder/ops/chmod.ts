@@ -58,8 +58,6 @@ function parseAction(
   let bits = 0
   let conditional = 0
   let equalDone = false
-  // set-id and sticky mean nothing where only "others" was asked for
-  const special = who === 0 || (who & ~0o7) !== 0
   const flush = (): void => {
     if (bits !== 0 || (op === '=' && !equalDone)) push(steps, op, who, bits)
     if (op === '=') equalDone = true
@@ -68,21 +66,21 @@ function parseAction(
   for (; at < clause.length; at++) {
     const char = clause[at]!
     if (PERMISSIONS[char] !== undefined) bits |= PERMISSIONS[char]
-    else if (char === 's') bits |= special ? SET_ID : 0
+    else if (char === 's') bits |= isForOthers(who) ? 0 : SET_ID
     else if (char === 't') {
-      if (special) {
+      if (!isForOthers(who)) {
         who |= STICKY
         bits |= STICKY
       }
-    } else if (char === 'X') conditional = EXEC
+    } else if (char === 'X') conditional = op === '+' ? EXEC : 0
     else if (char === 'u' || char === 'g' || char === 'o') {
       if (bits !== 0) flush()
       if (op === '=') equalDone = true
-      if (op === '+' && conditional !== 0) {
+      if (conditional !== 0) {
         steps.push({ op: 'X', bits: mask(who) & conditional })
         conditional = 0
       }
-      steps.push({ op: 'copy', from: char, how: op, who: whoOf })
+      steps.push({ op: 'copy', from: char, how: op, who })
     } else break
   }
   flush()
@@ -90,14 +88,19 @@ function parseAction(
   return at
 }
 
-/** No class named means all, as the umask is 0; STICKY alone in `who` names no class either. */
+/** Set-id and sticky mean nothing where only "others" was asked for. */
+function isForOthers(who: number): boolean {
+  return who !== 0 && (who & ~0o7) === 0
+}
+
+/** No class named means all, as the umask is 0. (`+rt` names one by its `t`, and so is `+t`: BSD's reading.) */
 function mask(who: number): number {
-  return who === 0 || who === STICKY ? 0o7777 : who
+  return who === 0 ? 0o7777 : who
 }
 
 function push(steps: Step[], op: '+' | '-' | '=', who: number, bits: number): void {
-  if (op === '=') steps.push({ op: '-', bits: who === 0 || who === STICKY ? STANDARD | who : who })
-  if (op === '-' || bits !== 0) steps.push({ op: op === '-' ? '-' : '+', bits: mask(who) & bits })
+  if (op === '=') steps.push({ op: '-', bits: who === 0 ? STANDARD : who })
+  steps.push({ op: op === '-' ? '-' : '+', bits: mask(who) & bits })
 }
 
 /** The mode after the change; `X` looks at the mode as it was before. */
@@ -115,7 +118,7 @@ export function applyModeChange(change: ModeChange, mode: number, isDirectory: b
 function copyBits(step: CopyStep, mode: number): number {
   const shift = { u: 6, g: 3, o: 0 }[step.from]
   const value = (mode >> shift) & 0o7
-  const classes = step.who === 0 ? 0o777 : step.who & 0o777
+  const classes = mask(step.who) & 0o777
   const spread = (value << 6) | (value << 3) | value
   if (step.how === '+') return mode | (spread & classes)
   if (step.how === '-') return mode & ~(spread & classes)

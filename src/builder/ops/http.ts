@@ -105,7 +105,7 @@ export class HttpOp implements Op {
         data: { url: this.definition.url, expected: checksum, actual: digest },
       })
     }
-    const lastModified = response.headers.get('last-modified') ?? undefined
+    const lastModified = httpTime(response.headers.get('last-modified'))
     const result = await this.store(body, lastModified)
     const etag = response.headers.get('etag') ?? undefined
     await this.save({ etag, lastModified, digest, layer: result.layers[0]! })
@@ -132,14 +132,14 @@ export class HttpOp implements Op {
 
   /** The file as BuildKit makes it: 0600, root's, of the server's time or 1970. */
   private store(body: Uint8Array, lastModified: string | undefined): Promise<Result> {
-    const time = lastModified === undefined ? NaN : Date.parse(lastModified)
+    const time = lastModified === undefined ? 0 : Date.parse(lastModified)
     const editor = new TreeEditor(EMPTY_TREE)
     editor.put(
       this.definition.filename,
       new TreeNode({
         kind: 'file',
         mode: FILE_MODE,
-        mtimeSec: Number.isNaN(time) ? 0 : Math.floor(time / 1000),
+        mtimeSec: Math.floor(time / 1000),
         size: body.byteLength,
         source: body.byteLength === 0 ? undefined : bytesSource(body),
       }),
@@ -168,4 +168,10 @@ export class HttpOp implements Op {
     const bytes = new TextEncoder().encode(JSON.stringify(saved))
     await this.services.store.sidecars.put(KIND, this.sidecarKey, bytes)
   }
+}
+
+/** A time in the one form that HTTP writes today, which the key has; `undefined` for what is no time. */
+function httpTime(text: string | null): string | undefined {
+  const time = text === null ? NaN : Date.parse(text)
+  return Number.isNaN(time) ? undefined : new Date(time).toUTCString()
 }
