@@ -1,7 +1,7 @@
 // What the executors' tests share: a small root file system, a request over it, and a picture of what a run left.
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { checkHost } from '../../src/builder/executors/sandbox/host.js'
 import { createMemoryStore, type Store } from '../../src/store/index.js'
 import {
@@ -33,32 +33,53 @@ export const GROUP = [
   'nogroup:x:65534:',
 ].join('\n')
 
-/** A view with the folders and account files of a Debian image, and no programs. */
-export function smallRoot(): UnionView {
+/** Folders and configuration of a Debian image, and no programs. */
+export function configuration(): Tree {
   const view = new UnionView()
-  for (const folder of [
-    'bin',
-    'dev',
-    'etc',
-    'home',
-    'proc',
-    'root',
-    'run',
-    'sys',
-    'usr/bin',
-    'usr/local/bin',
-    'usr/sbin',
-    'var/tmp',
-    'work',
-  ]) {
-    view.fs.mkdirSync(`/${folder}`, { recursive: true })
-  }
+  const folders =
+    'dev etc home opt proc root run sys usr/bin usr/lib usr/lib64 usr/sbin usr/local/bin var/lib/apt/lists var/log var/tmp work'
+  for (const folder of folders.split(' ')) view.fs.mkdirSync(`/${folder}`, { recursive: true })
+  for (const name of ['bin', 'lib', 'lib64', 'sbin']) view.fs.symlinkSync(`usr/${name}`, `/${name}`)
   view.fs.mkdirSync('/tmp')
   view.fs.chmodSync('/tmp', 0o1777)
   view.fs.chmodSync('/root', 0o700)
   view.fs.writeFileSync('/etc/passwd', `${PASSWD}\n`)
   view.fs.writeFileSync('/etc/group', `${GROUP}\n`)
-  return new UnionView(view.snapshot())
+  view.fs.writeFileSync('/etc/hostname', 'box\n')
+  view.fs.writeFileSync('/etc/example.conf', '# comment\nListen 80\nRoot /usr/local/www\n')
+  for (const [path, text] of Object.entries(FILES)) {
+    view.fs.mkdirSync(dirname(path), { recursive: true })
+    view.fs.writeFileSync(path, text)
+  }
+  view.fs.chmodSync('/etc/shadow', 0o640)
+  view.fs.chmodSync('/etc/gshadow', 0o640)
+  for (const path of view.fs.readdirSync('/', { recursive: true, encoding: 'utf8' }))
+    view.fs.lutimesSync(`/${path}`, OLD, OLD)
+  return view.snapshot()
+}
+
+const names = (text: string): string[] => text.split('\n').map((line) => line.split(':')[0]!)
+
+const FILES: Readonly<Record<string, string>> = {
+  '/etc/shadow': names(PASSWD)
+    .map((name) => `${name}:*:19700:0:99999:7:::\n`)
+    .join(''),
+  '/etc/gshadow': names(GROUP)
+    .map((name) => `${name}:*::\n`)
+    .join(''),
+  '/etc/skel/.profile': 'umask 022\n',
+  '/etc/app/a.conf': 'a\n',
+  '/etc/app/b.conf': 'b\n',
+  '/etc/app/conf.d/c.conf': 'c\n',
+  '/etc/app/readme': 'text\n',
+}
+
+/** 2024-01-01 */
+const OLD = 1_704_067_200
+
+/** A view of `configuration`. */
+export function smallRoot(): UnionView {
+  return UnionView.open(configuration())
 }
 
 export interface Outcome {
@@ -160,4 +181,17 @@ export function sandboxFolder(): string {
 
 export function removeSandboxFolders(): void {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true })
+}
+
+/** What a run changed, by path: gone, or what is there now. Times and link counts of directories take no part. */
+export function effectOf(before: Tree, after: Tree): Record<string, string> {
+  const out: Record<string, string> = {}
+  const view = new UnionView(after, {}, before)
+  for (const { kind, path } of view.changes()) {
+    const node = after.lookup(path.slice(1))
+    const lower = before.lookup(path.slice(1))
+    if (kind === 'D' || node === undefined) out[path] = 'gone'
+    else if (lower === undefined || describeNode(lower) !== describeNode(node)) out[path] = describeNode(node)
+  }
+  return out
 }

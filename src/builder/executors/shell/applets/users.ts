@@ -212,12 +212,26 @@ function readLines(io: AppletIO, file: AccountFile): string[] {
 function rewrite(io: AppletIO, file: AccountFile, change: (lines: string[]) => string[]): void {
   if (file.includes('shadow') && !lexists(io.fs, file)) return
   const lines = change(readLines(io, file))
+  if (lexists(io.fs, file)) keepBackup(io, file)
   io.fs.writeFileSync(file, lines.map((line) => `${line}\n`).join(''))
 }
 
-function freeId(used: readonly number[], system: boolean): number {
+/** As shadow-utils leave them: the file as it was before, and the lock. */
+function keepBackup(io: AppletIO, file: AccountFile): void {
+  const { fs } = io
+  const { mode, uid, gid } = fs.statSync(file)
+  fs.writeFileSync(`${file}-`, fs.readFileSync(file))
+  fs.chownSync(`${file}-`, uid, gid)
+  fs.chmodSync(`${file}-`, mode & 0o7777)
+  if (!lexists(fs, '/etc/.pwd.lock')) fs.writeFileSync('/etc/.pwd.lock', '', { mode: 0o600 })
+  fs.chmodSync('/etc/.pwd.lock', 0o600)
+}
+
+/** useradd takes system ids from 999 down, adduser from 100 up. */
+function freeId(used: readonly number[], system: boolean | 'ascending'): number {
   const taken = new Set(used)
-  const [first, last, step] = system ? [999, 100, -1] : [1000, 60_000, 1]
+  const [first, last, step] =
+    system === 'ascending' ? [100, 999, 1] : system ? [999, 100, -1] : [1000, 60_000, 1]
   for (let candidate = first; step > 0 ? candidate <= last : candidate >= last; candidate += step) {
     if (!taken.has(candidate)) return candidate
   }
@@ -229,7 +243,7 @@ const NAME = /^[a-z_][a-z0-9_.-]{0,31}\$?$/i
 interface NewGroup {
   readonly name: string
   readonly gid: number | undefined
-  readonly system: boolean
+  readonly system: boolean | 'ascending'
   readonly nonUnique?: boolean
 }
 
@@ -285,7 +299,7 @@ interface NewUser {
   readonly password: '!' | '*'
 }
 
-function nextUid(io: AppletIO, system: boolean): number {
+function nextUid(io: AppletIO, system: boolean | 'ascending'): number {
   return freeId(
     parsePasswd(readAccountFiles(io.fs).passwd).map((entry) => entry.uid),
     system,
@@ -487,6 +501,12 @@ function parseAddArguments(args: readonly string[]): { options: Map<string, stri
   return { options, operands }
 }
 
+/** The lock file of Debian's adduser stays. */
+function leaveMark(io: AppletIO): void {
+  if (lexists(io.fs, '/run') && !lexists(io.fs, '/run/adduser'))
+    io.fs.writeFileSync('/run/adduser', '', { mode: 0o644 })
+}
+
 const numberOption = (options: ReadonlyMap<string, string>, name: string): number | undefined =>
   options.has(name) ? Number(options.get(name)) : undefined
 
@@ -505,7 +525,8 @@ export const addgroup: Applet = (args, io) => {
     if (options.has('system')) return 0
     throw new UsageError(`The group '${first}' already exists.`)
   }
-  makeGroup(io, { name: first, gid, system: options.has('system') })
+  makeGroup(io, { name: first, gid, system: options.has('system') ? 'ascending' : false })
+  leaveMark(io)
   return 0
 }
 
@@ -523,7 +544,7 @@ export const adduser: Applet = (args, io) => {
   const known = parsePasswd(readAccountFiles(io.fs).passwd)
   if (system && known.some((entry) => entry.name === name)) return 0
   checkNewUser(io, name, uid, false)
-  const chosen = uid ?? nextUid(io, system)
+  const chosen = uid ?? nextUid(io, system ? 'ascending' : false)
   const home = options.get('home') ?? (system ? '/nonexistent' : `/home/${name}`)
   makeUser(io, {
     name,
@@ -540,8 +561,9 @@ export const adduser: Applet = (args, io) => {
         ),
     makeHome: !options.has('no-create-home') && home !== '/nonexistent',
     homeMode: system ? 0o755 : 0o700,
-    password: options.has('disabled-password') ? '*' : '!',
+    password: !system && options.has('disabled-password') ? '*' : '!',
   })
+  leaveMark(io)
   return 0
 }
 
@@ -581,16 +603,18 @@ export const usermod: Applet = (args, io) => {
     options.value('d'),
     options.value('s'),
   ]
-  rewrite(io, '/etc/passwd', (lines) =>
-    lines.map((line) =>
-      line.startsWith(`${name}:`)
-        ? line
-            .split(':')
-            .map((field, index) => changes[index] ?? field)
-            .join(':')
-        : line,
-    ),
-  )
+  if (changes.some((change) => change !== undefined)) {
+    rewrite(io, '/etc/passwd', (lines) =>
+      lines.map((line) =>
+        line.startsWith(`${name}:`)
+          ? line
+              .split(':')
+              .map((field, index) => changes[index] ?? field)
+              .join(':')
+          : line,
+      ),
+    )
+  }
   const wanted = options.value('G')
   if (wanted !== undefined) {
     if (!options.has('a')) leaveGroups(io, name)
