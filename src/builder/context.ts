@@ -1,6 +1,6 @@
 // Build contexts: a host folder, a tree, a view, a tar. Effect only where it reads a host folder (host-scan.ts); the other
 // kinds are values. A context's tree has no nodes before something visits them, and its content keys need none.
-import { closeSync, fstatSync, lstatSync, openSync, realpathSync, type BigIntStats } from 'node:fs'
+import { closeSync, fstatSync, openSync, realpathSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { digestOf, EMPTY_DIGEST, hexOf } from '../digest.js'
 import { BuildError, throwIfAborted } from '../errors.js'
@@ -10,7 +10,6 @@ import {
   childrenOf,
   EMPTY_TREE,
   readLayer,
-  splitTime,
   Tree,
   TreeNode,
   type Children,
@@ -143,18 +142,17 @@ class HostTree {
   #make(entry: number): TreeNode {
     const scan = this.#scan
     const kind = scan.kind(entry)
-    const stat = this.#restat(entry)
-    const meta = { kind, mode: Number(stat.mode) & 0o7777, ...splitTime(stat.mtimeNs) }
+    const meta = { kind, mode: scan.columns.mode[entry]! & 0o7777, ...timeOfMs(scan.columns.mtimeMs[entry]!) }
     switch (kind) {
       case 'dir':
         return new TreeNode({ ...meta, children: new HostChildren(this, scan, entry) })
       case 'symlink': {
         const target = scan.target(entry)
-        return new TreeNode({ ...meta, mode: 0o777, target, size: Number(stat.size) })
+        return new TreeNode({ ...meta, mode: 0o777, target, size: scan.columns.size[entry]! })
       }
       case 'file': {
         const init = { ...meta, size: scan.columns.size[entry]!, source: new HostFile(scan, entry) }
-        return stat.nlink > 1n ? this.#makeLinked(entry, init) : new TreeNode(init)
+        return scan.isLinked(entry) ? this.#makeLinked(entry, init) : new TreeNode(init)
       }
       default: {
         const [rdevMajor, rdevMinor] = scan.rdev(entry)
@@ -170,19 +168,23 @@ class HostTree {
     for (const name of names) this.#nodes.set(name, node)
     return node
   }
+}
 
-  /** Exact times, which the scan does without; and a check that the entry is still what was listed. */
-  #restat(entry: number): BigIntStats {
-    const path = this.#scan.hostPath(entry)
-    const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false })
-    const { columns } = this.#scan
-    const isDir = columns.dir[entry] !== -1
-    if (stat === undefined || (entry !== 0 && Number(stat.mode) !== columns.mode[entry])) {
-      throw changed(this.#scan.pathOf(entry))
-    }
-    if (!isDir && Number(stat.size) !== columns.size[entry]) throw changed(this.#scan.pathOf(entry))
-    return stat
+/**
+ * Times as the scan has them: a double of milliseconds, which is at most 122 ns off. Times that are whole microseconds,
+ * as everything that sets times itself makes them, come out exactly. An exact stat of each file would double the cost of
+ * making the tree, and image layers have whole seconds.
+ */
+function timeOfMs(ms: number): { mtimeSec: number; mtimeNsec: number } {
+  let mtimeSec = Math.floor(ms / 1000)
+  const ns = Math.round((ms - mtimeSec * 1000) * 1e6)
+  const us = Math.round(ns / 1000) * 1000
+  let mtimeNsec = Math.abs(ns - us) <= 125 ? us : ns
+  if (mtimeNsec >= 1e9) {
+    mtimeSec++
+    mtimeNsec -= 1e9
   }
+  return { mtimeSec, mtimeNsec }
 }
 
 /** Content of one host file, read when asked for and only as long as the file is what was listed. */

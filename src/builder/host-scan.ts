@@ -158,6 +158,12 @@ export class HostScan implements NodeAccess<number> {
     return this.#list(this.columns.dir[entry]!).first + at
   }
 
+  /** Whether a file has further names, in the context or elsewhere. */
+  isLinked(entry: number): boolean {
+    const { dev, ino } = this.columns
+    return this.#linked.size > 0 && this.#linked.has(`${dev[entry]}:${ino[entry]}`)
+  }
+
   /** All entries that are names of the same file as `entry`, itself included, in no order. Lists the whole context. */
   linksOf(entry: number): readonly number[] {
     for (let number = 0; number < this.#dirs.length; number++) this.#list(number)
@@ -460,7 +466,7 @@ export class HostScan implements NodeAccess<number> {
       return previous !== -1
     }
     columns.dir[entry] = -1
-    if (stat.nlink > 1) this.#addLinked(entry, stat)
+    if (stat.nlink > 1 && (stat.mode & S_IFMT) === S_IFREG) this.#addLinked(entry, stat)
     if (
       old === undefined ||
       old.mtimeMs[before] !== stat.mtimeMs ||
