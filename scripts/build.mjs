@@ -65,9 +65,8 @@ async function merge() {
 
 /** Takes the small modules out of dist/, but for those that stand alone, and puts the merged ones in. */
 function replaceModules(merged) {
-  const alone = Object.values(manifest.imports).flatMap((conditions) =>
-    Object.values(conditions).map((path) => join(root, path)),
-  )
+  const paths = Object.values(manifest.imports).flatMap((conditions) => Object.values(conditions))
+  const alone = new Set(paths.map((path) => join(root, path)))
   rmSync(join(compiled, 'chunks'), { recursive: true, force: true })
   for (const file of filesOf(compiled)) {
     const source = join(root, 'src', relative(compiled, file)).replace(
@@ -75,7 +74,7 @@ function replaceModules(merged) {
       '.ts',
     )
     const isModule = /\.js(?:\.map)?$/.test(file)
-    if (!existsSync(source) || (isModule && !alone.includes(file.replace(/\.map$/, '')))) rmSync(file)
+    if (!existsSync(source) || (isModule && !alone.has(file.replace(/\.map$/, '')))) rmSync(file)
   }
   renameSync(join(merged, 'chunks'), join(compiled, 'chunks'))
   for (const file of filesOf(merged)) renameSync(file, join(compiled, relative(merged, file)))

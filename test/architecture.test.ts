@@ -22,7 +22,7 @@ const MAY_SEE: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** Rooms whose files must run in a browser: `node:` only in the files listed, each an effect by its nature. */
-const PURE_ROOMS = ['leaves', 'unionfs', 'builder', 'oci', 'store']
+const PURE_ROOMS = new Set(['leaves', 'unionfs', 'builder', 'oci', 'store'])
 const EFFECT_FILES: readonly RegExp[] = [
   /^platform\/node\.ts$/,
   /^store\/(?:disk|compress|zstd|lmdb|lock|node-fs|owner)[\w-]*\.ts$/,
@@ -99,7 +99,7 @@ describe('architecture', () => {
     const wrong = imports.filter(
       ({ from, to }) =>
         to.startsWith('node:') &&
-        PURE_ROOMS.includes(roomOf(from)) &&
+        PURE_ROOMS.has(roomOf(from)) &&
         !EFFECT_FILES.some((file) => file.test(from)),
     )
     expect(wrong.map(({ from, to }) => `${from} → ${to}`)).toEqual([])
@@ -118,13 +118,13 @@ describe('architecture', () => {
   })
 
   test('heavy packages are not imported at start-up', () => {
-    const heavy = ['memfs', 'fast-glob', 'lmdb', 'tar-stream', 'just-bash', 'xxhash-wasm']
+    const heavy = new Set(['memfs', 'fast-glob', 'lmdb', 'tar-stream', 'just-bash', 'xxhash-wasm'])
     // A browser has no way to load memfs later and synchronously, so its host module brings it along.
     const eagerOnes = files.filter((file) => file !== 'unionfs/host-browser.ts')
     const wrong = eagerOnes.flatMap((file) => {
       const text = readFileSync(join(src, file), 'utf8')
       const eager = text.matchAll(/(?:^|\n)import\s+(?!type\b)[^'"]*?from\s+['"]([^'"]+)['"]/g)
-      return [...eager].filter((match) => heavy.includes(match[1]!)).map((match) => `${file} → ${match[1]}`)
+      return [...eager].filter((match) => heavy.has(match[1]!)).map((match) => `${file} → ${match[1]}`)
     })
     expect(wrong).toEqual([])
   })

@@ -82,7 +82,7 @@ describe('help', () => {
     [['build', '--progress', 'loud', '.'], '--progress loud: expected one of'],
     [['build', '--platform', 'linux', '.'], 'expected OS/ARCHITECTURE'],
     [['build', '--build-arg', '=x', '.'], 'expected NAME=VALUE'],
-    [['build', '--executor', 'magic', '.'], 'expected shell, none or a module'],
+    [['build', '--executor', 'magic', '.'], 'expected shell, sandbox, none or a module'],
     [['cat', 'x'], 'missing PATH'],
     [['save', '--format', 'zip', 'x'], '--format zip'],
   ])('%j is a wrong command line: exit code 2', (args, message) => {

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { gzipSync } from 'node:zlib'
-import { pack, type Headers } from 'tar-stream'
+import { pack, type Header } from 'tar-stream'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { chainIDs, digestOf, diffIDOfUncompressed, hexOf, type DiffID } from '../../src/digest.js'
 import {
@@ -24,7 +24,7 @@ let scratch: string
 beforeAll(() => void (scratch = mkdtempSync(join(tmpdir(), 'lamella-archive-'))))
 afterAll(() => rmSync(scratch, { recursive: true, force: true }))
 
-type Entry = Headers & { readonly body?: Uint8Array | string }
+type Entry = Partial<Header> & { readonly name: string } & { readonly body?: Uint8Array | string }
 
 async function tar(entries: readonly Entry[]): Promise<Buffer> {
   const archive = pack()
