@@ -2,11 +2,13 @@
 import type { Descriptor, Platform } from '../descriptor.js'
 import type { Digest, DiffID } from '../digest.js'
 import { systemEnv, type Env } from '../env.js'
-import { LamellaError, throwIfAborted } from '../errors.js'
-import { readImage, resolveImage, type Image, type ImageConfig } from '../oci/index.js'
-import { readBlob, type Store } from '../store/index.js'
+import { throwIfAborted } from '../errors.js'
+import type { Image, ImageConfig } from '../oci/index.js'
+import type { Store } from '../store/index.js'
+import { inlineCacheOf, openCaches, writeCaches, type CacheFrom, type CacheTo } from './build-caches.js'
 import { absolutePath, readBuildFiles, type ContextSource, type DockerfileSource } from './build-files.js'
-import { CacheStore, type CacheImport, type KeyId } from './cache.js'
+import { CacheStore } from './cache.js'
+import { BuildLease } from './build-lease.js'
 import type { BuildContext } from './context.js'
 import type { Executor } from './executor.js'
 import { exportImage, nameImage } from './export.js'
@@ -77,22 +79,6 @@ export interface BuildOptions {
   readonly onStored?: SolveOptions['onStored']
 }
 
-/** A folder that `type=local` wrote, or an image of the store that carries its cache inline. */
-export type CacheFrom =
-  | { readonly type: 'local'; readonly src: string; readonly tag?: string | undefined }
-  | { readonly type: 'inline'; readonly image: string }
-
-/** @see docs/cache.md for what `min` and `max` hold */
-export type CacheTo =
-  | {
-      readonly type: 'local'
-      readonly dest: string
-      readonly tag?: string | undefined
-      /** Default `min`. */
-      readonly mode?: 'min' | 'max' | undefined
-    }
-  | { readonly type: 'inline' }
-
 export interface BuildResult {
   /** Of the image's manifest. */
   readonly image: Descriptor
@@ -116,7 +102,16 @@ export interface BuildResult {
  * @throws DockerfileError, BuildError, ImageError, StoreError; AbortError when the signal fires
  */
 export async function build(options: BuildOptions): Promise<BuildResult> {
-  const prepared = await prepareBuild(options)
+  const lease = new BuildLease(options.store)
+  try {
+    return await buildWith(options, (digest) => lease.hold(digest))
+  } finally {
+    await lease.release()
+  }
+}
+
+async function buildWith(options: BuildOptions, hold: OpServices['hold']): Promise<BuildResult> {
+  const prepared = await prepareBuild(options, hold)
   const { plan } = prepared
   const cache = new CacheStore(options.store, prepared.solve.env)
   const imports = await openCaches(options.store, options.cacheFrom ?? [], options.onEvent)
@@ -154,62 +149,6 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
   return { ...resultOf(image), names, steps: solved.steps }
 }
 
-/** Loaded only where caches come or go: most builds have none. */
-const cacheFiles = () => import('./cache-files.js')
-
-async function openCaches(
-  store: Store,
-  sources: readonly CacheFrom[],
-  onEvent: BuildListener | undefined,
-): Promise<CacheImport[]> {
-  const out: CacheImport[] = []
-  for (const source of sources) {
-    try {
-      const opened = await openCache(store, source)
-      if (opened !== undefined) out.push(opened)
-    } catch (error) {
-      // A cache is a convenience: without it the build takes longer, and that is all.
-      if (!(error instanceof LamellaError)) throw error
-      onEvent?.({ kind: 'warning', code: error.code, message: error.message, location: undefined })
-    }
-  }
-  return out
-}
-
-async function openCache(store: Store, source: CacheFrom): Promise<CacheImport | undefined> {
-  const { importInlineCache, importLocalCache } = await cacheFiles()
-  if (source.type === 'local') return importLocalCache(source.src, source)
-  const image = await readImage(store.blobs, await resolveImage(store, source.image))
-  return importInlineCache(store, image, await readBlob(store.blobs, image.manifest.config.digest))
-}
-
-async function inlineCacheOf(
-  cache: CacheStore,
-  keys: readonly KeyId[],
-  layers: readonly LayerRef[],
-): Promise<string | undefined> {
-  const { inlineCache } = await cacheFiles()
-  return inlineCache(
-    cache,
-    keys,
-    layers.map(({ descriptor }) => descriptor.digest),
-  )
-}
-
-async function writeCaches(
-  store: Store,
-  cache: CacheStore,
-  keys: readonly KeyId[],
-  targets: readonly CacheTo[],
-): Promise<void> {
-  for (const target of targets) {
-    if (target.type === 'inline') continue
-    const { exportLocalCache } = await cacheFiles()
-    const { dest, tag, mode } = target
-    await exportLocalCache(store, cache, keys, dest, { tag, mode: mode ?? 'min' })
-  }
-}
-
 async function writeOutputs(options: BuildOptions, image: Image, names: readonly string[]): Promise<void> {
   const { outputs = [], store, env = systemEnv, signal } = options
   if (outputs.length === 0) return
@@ -235,7 +174,7 @@ export interface PreparedBuild {
 }
 
 /** Reads and plans; runs and writes nothing. @throws as `build` */
-export async function prepareBuild(options: BuildOptions): Promise<PreparedBuild> {
+export async function prepareBuild(options: BuildOptions, hold?: OpServices['hold']): Promise<PreparedBuild> {
   const { store, signal } = options
   const env = options.env ?? systemEnv
   throwIfAborted(signal)
@@ -252,13 +191,14 @@ export async function prepareBuild(options: BuildOptions): Promise<PreparedBuild
   const baseLayers: (readonly LayerRef[])[] = []
   const resolver = sourceResolver(store, {
     contexts: new Map(Object.entries(options.contexts ?? {})),
-    services: { store, env },
+    services: { store, env, hold },
     signal,
     onContext: (context) => opened.add(context),
     onImage: (image) => baseLayers.push(image.layers),
   })
   const plan = await planBuild(files.dockerfile, {
-    ops: ({ epoch }) => opFactory(options, main, epoch === undefined ? env : standingClock(env, epoch)),
+    ops: ({ epoch }) =>
+      opFactory(options, main, { store, env: epoch === undefined ? env : standingClock(env, epoch), hold }),
     sources: resolver,
     target: options.target,
     buildArgs,
@@ -291,14 +231,17 @@ export function buildScope({ context, dockerfile }: BuildOptions): string {
   return `${folder}\0${file}`
 }
 
-function opFactory(options: BuildOptions, context: () => Promise<BuildContext>, env: Env): OpFactory {
-  const services: OpServices = { store: options.store, env }
+function opFactory(
+  options: BuildOptions,
+  context: () => Promise<BuildContext>,
+  services: OpServices,
+): OpFactory {
   const { executor } = options
   const executors = executor === undefined ? [] : 'run' in executor ? [executor] : executor
   const exec = {
     ...services,
     executors,
-    caches: new CacheMounts(options.store, env),
+    caches: new CacheMounts(options.store, services.env),
     secrets: secretSource(options.secrets),
     timeoutMs: options.timeoutMs,
   }

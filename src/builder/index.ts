@@ -1,6 +1,7 @@
 // Front door of the builder room.
 export { build } from './build.js'
-export type { BuildOptions, BuildResult, CacheFrom, CacheTo } from './build.js'
+export type { BuildOptions, BuildResult } from './build.js'
+export type { CacheFrom, CacheTo } from './build-caches.js'
 export { predictBuild } from './predict.js'
 export { buildScope } from './build.js'
 export { cacheRoots, listCacheRecords, pruneCache } from './cache-usage.js'

@@ -1,6 +1,7 @@
 // Results that operations make: a stack of layers and the tree that it gives, with a layer stored for what an operation
 // changed.
 // @see moby/buildkit cache/remote.go (layer annotations)
+import type { Digest } from '../../digest.js'
 import type { Env } from '../../env.js'
 import type { Store } from '../../store/index.js'
 import { commitDiff, EMPTY_TREE, type Tree } from '../../unionfs/index.js'
@@ -15,6 +16,8 @@ export interface OpServices {
   readonly store: Store
   /** Its clock is that of the files that are made: under SOURCE_DATE_EPOCH it stands still. */
   readonly env: Env
+  /** Keeps a blob from gc while the build goes on. */
+  readonly hold?: ((digest: Digest) => Promise<void>) | undefined
 }
 
 /** No layers, no files: scratch. */
@@ -31,6 +34,7 @@ export async function addLayer(
   upper: Tree,
 ): Promise<Result> {
   const { descriptor, diffID } = await commitDiff(services.store, lower, upper)
+  await services.hold?.(descriptor.digest)
   const annotations = { ...descriptor.annotations, [CREATED_ANNOTATION]: timeText(services.env.now()) }
   return storedResult(services.store, [
     ...base.layers,
