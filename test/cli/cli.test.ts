@@ -186,6 +186,51 @@ describe('build', () => {
     })
   })
 
+  test('outputs: an OCI archive, a docker archive, a tar, a folder, and a tar on stdout', () => {
+    const at = (name: string) => join(scratch, name)
+    const digest = ok([
+      ...['build', '-q', '-t', 'app'],
+      ...['-o', `type=oci,dest=${at('oci.tar')}`, '-o', `type=docker,dest=${at('docker.tar')}`],
+      ...['-o', `type=tar,dest=${at('root.tar')}`, '-o', at('folder'), context],
+    ]).stdout.trim()
+    for (const archive of ['oci.tar', 'docker.tar']) {
+      const env = { LAMELLA_STORE: at(`store-${archive}`) }
+      expect(ok(['load', '-i', at(archive)], { env }).stdout).toBe(`loaded ${digest} app:latest\n`)
+    }
+    expect(readFileSync(at('folder/app/sub/b'), 'utf8')).toBe('two\n')
+    expect(readFileSync(at('root.tar'), 'latin1')).toContain('app/sub/b')
+    expect(ok(['build', '-q', '-o', '-', context]).stdout).toContain('app/sub/b')
+    expect(lamella(['build', '-o', 'type=zip,dest=x', context])).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('zip'),
+    })
+  })
+
+  test('a cache that one store exports makes another one’s build all hits', () => {
+    const cache = join(scratch, 'cache')
+    const first = ok(['build', '-q', '--cache-to', `type=local,dest=${cache},mode=max`, context]).stdout
+    const env = { LAMELLA_STORE: join(scratch, 'second') }
+    const args = ['build', '--progress', 'plain', '--cache-from', `type=local,src=${cache}`, context]
+    const { stdout, stderr } = ok(args, { env })
+    expect(stderr.match(/CACHED/g)).toHaveLength(2)
+    expect(JSON.parse(ok(['images', '--json'], { env }).stdout)).toEqual([])
+    expect(stdout).toBe(first)
+    const gone = ok(['build', '--progress', 'plain', '--cache-from', 'type=local,src=/nonexistent', context])
+    expect(gone.stderr).toContain('WARN')
+  })
+
+  test('a context as a tar on stdin', () => {
+    const tar = spawnSync('tar', ['c', '-C', context, '.']).stdout
+    const { status, stdout } = spawnSync(process.execPath, [bin, 'build', '-q', '-t', 'app', '-'], {
+      input: tar,
+      encoding: 'utf8',
+      env: { ...process.env, LAMELLA_STORE: join(scratch, 'store') },
+    })
+    expect({ status, stdout }).toEqual({ status: 0, stdout: expect.stringMatching(/^sha256:/) as string })
+    expect(ok(['cat', 'app', '/app/sub/b']).stdout).toBe('two\n')
+    expect(lamella(['build', '-f', '-', '-'])).toMatchObject({ status: 2 })
+  })
+
   test('SIGINT ends it with 130 and leaves no half-written record', async () => {
     dockerfile('FROM scratch\nCOPY a /a\nRUN sleep 30\n')
     const child = spawn(
