@@ -28,7 +28,7 @@ export const RUN_LINES: readonly string[] = [
   'awk -F: \'$3 >= 1000 || $1 == "root" {print $1, $6}\' /etc/passwd > users && awk \'BEGIN{for(i=0;i<3;i++) printf "%d ", i*i; print ""}\' >> users',
   "grep -rl Listen /etc > hits; grep -c . /etc/group >> hits; grep -E '^(root|games):' /etc/passwd | cut -d: -f1,3 >> hits; grep -q nothing /etc/passwd || echo none >> hits",
   'printf "b 2\\na 1\\nb 2\\n" | sort | uniq -c | sed "s/^ *//" > u && printf "10\\n9\\n100\\n" | sort -n > n && printf "x,3\\ny,1\\n" | sort -t, -k2 -n > k',
-  "find /etc/app -name '*.conf' -type f | sort > /tmp/conf && find /etc/app /tmp -type f -newer /etc/passwd | sort > /tmp/newer && find /etc/app -maxdepth 1 -not -name '*.conf' -printf '%f %m %u\\n' | sort > /tmp/rest",
+  "find /etc/app -name '*.conf' -type f | sort > /tmp/conf && touch -d 2025-01-01 /etc/app/b.conf && find /etc/app -type f -newer /etc/passwd | sort > /tmp/newer && find /etc/app -maxdepth 1 -not -name '*.conf' -printf '%f %m %u\\n' | sort > /tmp/rest",
   'mkdir -p d/e && touch d/1.tmp d/e/2.tmp d/3.txt && ln -s 3.txt d/l && find d -name "*.tmp" -delete && find d -type l > links && find d -type d -empty > empty',
   'mkdir d && touch d/a.txt d/b.txt && find d -name "*.txt" -exec mv {} {}.bak \\; && find d -type f | xargs -I{} cp {} {}.copy && ls d > list',
   'echo "one two three" | xargs -n 1 echo > x && printf "a\\0b c\\0" | xargs -0 -I% touch "%" && ls > list',

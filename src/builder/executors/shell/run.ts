@@ -77,7 +77,7 @@ function emit(request: ExecRequest, result: BashResult): void {
 
 /** dash ends with 2 where bash ends with 1. */
 function exitCodeOf(result: BashResult, dialect: Invocation['dialect']): number {
-  const isUnset = dialect === 'sh' && result.exitCode === 1 && /: unbound variable\n$/.test(result.stderr)
+  const isUnset = dialect === 'sh' && result.exitCode === 1 && result.stderr.endsWith(': unbound variable\n')
   return isUnset ? 2 : result.exitCode
 }
 

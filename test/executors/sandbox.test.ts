@@ -1,0 +1,482 @@
+// The sandbox from the inside and from the outside: what a RUN can reach, what it leaves, and that nothing of it stays.
+import { spawn, spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, describe, expect, test } from 'vitest'
+import { BuildError } from '../../src/errors.js'
+import {
+  build,
+  sandboxExecutor,
+  shellExecutor,
+  treeAfter,
+  type ExecRequest,
+} from '../../src/builder/index.js'
+import { createMemoryStore, openDiskStore } from '../../src/store/index.js'
+import { commitDiff, EMPTY_TREE, openTree, UnionView, type Tree } from '../../src/unionfs/index.js'
+import { peerTest } from '../peers.js'
+import {
+  busyboxLayers,
+  busyboxRoot,
+  canSandbox,
+  effectOf,
+  removeSandboxFolders,
+  requestFor,
+  runLine,
+  sandboxFolder,
+} from './harness.js'
+
+afterAll(removeSandboxFolders)
+const isRoot = process.getuid?.() === 0
+const sandboxTest = (name: string, fn: () => Promise<void>, ms?: number): void =>
+  peerTest(name, canSandbox && isRoot, fn, ms)
+
+/** Mounts and processes of the machine that a sandbox could leave. */
+const mounts = (): string[] =>
+  readFileSync('/proc/mounts', 'utf8')
+    .split('\n')
+    .filter((line) => /lamella|overlay/.test(line))
+
+function processesWith(text: string): string[] {
+  return readdirSync('/proc').filter((pid) => {
+    try {
+      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(text)
+    } catch {
+      return false
+    }
+  })
+}
+
+async function sandboxOver(tree?: Tree) {
+  const folder = sandboxFolder()
+  const store = tree === undefined ? (await busyboxLayers()).store : createMemoryStore()
+  const root = tree ?? (await busyboxRoot())
+  const layers =
+    tree === undefined ? (await busyboxLayers()).layers : [await commitDiff(store, EMPTY_TREE, tree)]
+  const executor = sandboxExecutor({ store, folder })
+  const run = (line: string, changes: Partial<ExecRequest> = {}) =>
+    runLine(executor, changes.view ?? UnionView.open(root), line, { layers, ...changes })
+  return { executor, root, layers, folder, run }
+}
+
+describe('what a RUN can reach', () => {
+  sandboxTest('neither files nor processes nor the environment of the host', async () => {
+    const { run, folder } = await sandboxOver()
+    const secret = join(folder, 'host-secret')
+    writeFileSync(secret, 'host')
+    process.env.LAMELLA_HOST_VALUE = 'not for a RUN'
+    const { stdout } = await run(
+      `cat ${secret} 2>&1; ls /proc | grep -c "^[0-9]"; cat /proc/*/environ | tr "\\0" "\\n" | grep LAMELLA; hostname=$(cat /proc/sys/kernel/hostname); echo $hostname`,
+    )
+    delete process.env.LAMELLA_HOST_VALUE
+    const lines = stdout.trim().split('\n')
+    expect(lines[0]).toContain('No such file')
+    expect(Number(lines[1])).toBeLessThan(8)
+    expect(lines.slice(2)).toEqual(['buildkitsandbox'])
+  })
+
+  sandboxTest('no privilege that reaches the host', async () => {
+    const { run } = await sandboxOver()
+    const { stdout } = await run(
+      [
+        'mount -t tmpfs none /tmp 2>&1 | head -1',
+        'mknod /dev/shm/disk b 8 0 && cat /dev/shm/disk 2>&1 | head -1',
+        'mknod disk b 259 0 && dd if=disk of=/dev/null count=1 2>&1 | head -1',
+        'echo 1 > /proc/sys/kernel/core_pattern 2>&1; echo x > /proc/sysrq-trigger; echo $?',
+      ].join('; '),
+    )
+    expect(stdout).toMatch(/mount.*permission denied/i)
+    expect(stdout).not.toMatch(/records in/)
+    expect(stdout.match(/denied|not permitted|nonexistent|Read-only/gi)?.length).toBeGreaterThanOrEqual(3)
+  })
+
+  sandboxTest('--network=none: no interface but loopback', async () => {
+    const { run } = await sandboxOver()
+    const { stdout } = await run('ip link | grep -c "^[0-9]"; cat /etc/resolv.conf | wc -c', {
+      network: 'none',
+    })
+    expect(stdout).toBe('1\n0\n')
+  })
+
+  sandboxTest('set-id bits are kept in the layer and without effect', async () => {
+    const { run } = await sandboxOver()
+    const { exitCode, stdout, stderr } = await run(
+      'cp /bin/busybox /tmp/b && chmod 4755 /tmp/b && su -s /bin/sh games -c "/tmp/b id -u"',
+    )
+    expect([exitCode, stdout, stderr]).toEqual([0, '5\n', ''])
+  })
+})
+
+describe('a hostile root stays inside', () => {
+  const victim = mkdtempSync(join(tmpdir(), 'lamella-victim-'))
+  afterAll(() => rmSync(victim, { recursive: true, force: true }))
+
+  async function hostile(change: (view: UnionView) => void): Promise<Tree> {
+    const view = UnionView.open(await busyboxRoot())
+    change(view)
+    return view.snapshot()
+  }
+
+  for (const base of ['', '/oldroot', '/newroot/../oldroot', '../../../..']) {
+    sandboxTest(`/etc is a symlink to ${base}${'<folder of the host>'}`, async () => {
+      const tree = await hostile(({ fs }) => {
+        fs.rmSync('/etc', { recursive: true })
+        fs.symlinkSync(`${base}${victim}`, '/etc')
+      })
+      const { run } = await sandboxOver(tree)
+      const { exitCode } = await run('mkdir -p /tmp/x; echo inside > /etc/file; true')
+      expect(exitCode).toBe(0)
+      expect(readdirSync(victim)).toEqual([])
+    })
+  }
+
+  sandboxTest('/proc is a symlink: a clear error', async () => {
+    const tree = await hostile(({ fs }) => {
+      fs.rmSync('/proc', { recursive: true })
+      fs.symlinkSync(victim, '/proc')
+    })
+    const { run } = await sandboxOver(tree)
+    await expect(run('true')).rejects.toMatchObject({
+      code: 'RUN_FAILED',
+      data: { path: '/proc', kind: 'symlink' },
+    })
+    expect(readdirSync(victim)).toEqual([])
+  })
+
+  sandboxTest('a mount target behind a symlink that leads out', async () => {
+    const tree = await hostile(({ fs }) => fs.symlinkSync(`/oldroot${victim}`, '/cache'))
+    const { run } = await sandboxOver(tree)
+    const view = UnionView.open(tree)
+    view.fs.mkdirSync(`/oldroot${victim}`, { recursive: true })
+    const { exitCode } = await run('echo x > /cache/f; test -e /cache/f', {
+      view,
+      mounts: [{ type: 'bind', target: '/cache', readonly: true }],
+    })
+    expect(exitCode).not.toBe(0)
+    expect(readdirSync(victim)).toEqual([])
+  })
+})
+
+describe('what a RUN leaves', () => {
+  sandboxTest('every kind of change, as the kernel made it', async () => {
+    const before = UnionView.open(await busyboxRoot())
+    const { fs } = before
+    fs.mkdirSync('/work/dir/sub', { recursive: true })
+    for (const name of ['a', 'b', 'sub/c']) fs.writeFileSync(`/work/dir/${name}`, name)
+    fs.mkdirSync('/work/gone')
+    fs.writeFileSync('/work/gone/x', 'x')
+    fs.writeFileSync('/work/file', 'file')
+    fs.symlinkSync('dir', '/work/link')
+    const tree = before.snapshot()
+    const { run, executor, layers } = await sandboxOver(tree)
+    void run
+    const request = requestFor(
+      UnionView.open(tree),
+      [
+        'rm -r gone dir && mkdir -m 700 dir && echo new > dir/b',
+        'rm file && mkdir file && rm link && echo plain > link',
+        'mkfifo -m 640 fifo; mknod null c 1 3; ln -s /nowhere dangling',
+        'echo h > h1; ln h1 h2; mkdir h; ln h1 h/h3; chown 5:60 h1; chmod 6755 h1',
+        'mkdir -p deep/er; touch -d @1000000000 deep/er/old; printf "" > "odd name"',
+      ].join(' && '),
+      { layers },
+    )
+    const result = await executor.run(request)
+    expect(result.exitCode).toBe(0)
+    const after = treeAfter(request, result)
+    expect(effectOf(tree, after)).toEqual({
+      '/work/dir': 'dir 700 0:0',
+      '/work/dir/a': 'gone',
+      '/work/dir/b': 'file 644 0:0 x1 new\n',
+      '/work/dir/sub': 'gone',
+      '/work/gone': 'gone',
+      '/work/file': 'dir 755 0:0',
+      '/work/link': 'file 644 0:0 x1 plain\n',
+      '/work/fifo': 'fifo 640 0:0',
+      '/work/null': 'chardev 644 0:0',
+      '/work/dangling': 'symlink 777 0:0 -> /nowhere',
+      '/work/h1': 'file 6755 5:60 x3 h\n',
+      '/work/h2': 'file 6755 5:60 x3 h\n',
+      '/work/h': 'dir 755 0:0',
+      '/work/h/h3': 'file 6755 5:60 x3 h\n',
+      '/work/deep': 'dir 755 0:0',
+      '/work/deep/er': 'dir 755 0:0',
+      '/work/deep/er/old': 'file 644 0:0 x1 ',
+      '/work/odd name': 'file 644 0:0 x1 ',
+    })
+    expect(after.lookup('work/null')?.rdev).toEqual([1, 3])
+    expect(after.lookup('work/deep/er/old')?.mtimeSec).toBe(1_000_000_000)
+  })
+
+  sandboxTest('no place that was only made to mount on', async () => {
+    const view = new UnionView(await busyboxRoot())
+    for (const path of ['/proc', '/dev', '/etc/hosts', '/etc/resolv.conf'])
+      view.fs.rmSync(path, { recursive: true, force: true })
+    const tree = view.snapshot()
+    const { run } = await sandboxOver(tree)
+    const after = UnionView.open(tree)
+    const outcome = await run('test -d /proc/1 && test -c /dev/null && test -s /etc/hosts && echo all', {
+      view: after,
+    })
+    expect(outcome.stdout).toBe('all\n')
+    const { executor, layers } = await sandboxOver(tree)
+    const request = requestFor(UnionView.open(tree), 'true', { layers })
+    expect(effectOf(tree, treeAfter(request, await executor.run(request)))).toEqual({})
+  })
+
+  sandboxTest('extended attributes of the root come and go', async () => {
+    const view = UnionView.open(await busyboxRoot())
+    view.fs.writeFileSync('/work/x', 'x')
+    view.setxattr('/work/x', 'user.colour', new TextEncoder().encode('blue'))
+    const tree = view.snapshot()
+    const { executor, layers } = await sandboxOver(tree)
+    const request = requestFor(UnionView.open(tree), 'chmod 600 x', { layers })
+    const node = treeAfter(request, await executor.run(request)).lookup('work/x')
+    expect([node?.mode, new TextDecoder().decode(node?.xattrs?.get('user.colour'))]).toEqual([0o600, 'blue'])
+  })
+})
+
+describe('secrets', () => {
+  sandboxTest('are read by the RUN and are on no disk, in no command line, in no layer', async () => {
+    const value = `s3cret-${Date.now()}`
+    const { executor, root, layers, folder } = await sandboxOver()
+    const view = UnionView.open(root)
+    view.fs.mkdirSync('/run/secrets')
+    view.fs.writeFileSync('/run/secrets/token', value, { mode: 0o400 })
+    view.fs.chownSync('/run/secrets/token', 5, 60)
+    const grep = (): string => spawnSync('grep', ['-rlaF', value, folder], { encoding: 'utf8' }).stdout
+    const seen: string[] = []
+    const request = requestFor(
+      view,
+      'ls -ln /run/secrets/token | cut -c1-14; wc -c < /run/secrets/token; sleep 0.3',
+      {
+        layers,
+        user: 'games',
+        env: [
+          ['PATH', '/bin'],
+          ['TOKEN', value],
+        ],
+        mounts: [{ type: 'secret', target: '/run/secrets/token', readonly: true }],
+        onOutput: (_, bytes) => void seen.push(Buffer.from(bytes).toString()),
+      },
+    )
+    const running = executor.run(request)
+    await new Promise((resolve) => setTimeout(resolve, 150))
+    expect(grep()).toBe('')
+    expect(processesWith(value)).toEqual([])
+    expect(await running).toMatchObject({ exitCode: 0 })
+    expect(seen.join('')).toBe(`-r--------    \n${value.length}\n`)
+    expect(grep()).toBe('')
+  })
+})
+
+describe('nothing stays', () => {
+  sandboxTest('after the end, a failure, a timeout, an abort: no mount, no process, no folder', async () => {
+    const before = mounts()
+    const { run, folder } = await sandboxOver()
+    const mark = `987${process.pid}`
+    await run(`setsid sleep ${mark} & sleep 0; true`)
+    await run('exit 9')
+    await expect(run(`sleep ${mark}`, { timeoutMs: 100 })).rejects.toMatchObject({ code: 'RUN_FAILED' })
+    await expect(
+      run(`(sleep ${mark} & sleep ${mark})`, { signal: AbortSignal.timeout(100) }),
+    ).rejects.toMatchObject({ code: 'ABORT_ERR' })
+    expect(processesWith(`sleep\0${mark}`)).toEqual([])
+    expect(mounts()).toEqual(before)
+    expect(readdirSync(join(folder, 'runs'))).toEqual([])
+  })
+
+  sandboxTest(
+    'after SIGKILL of ourselves: the processes end, and the next start cleans the folder',
+    async () => {
+      const before = mounts()
+      const { folder, executor, root, layers } = await sandboxOver()
+      await executor.run(requestFor(UnionView.open(root), 'true', { layers }))
+      const mark = `654${process.pid}`
+      const dist = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), 'dist')
+      const script = `
+      import { sandboxExecutor } from '${dist}/builder/index.js'
+      import { createMemoryStore } from '${dist}/store/index.js'
+      import { UnionView } from '${dist}/unionfs/index.js'
+      import { readFileSync } from 'node:fs'
+      const view = new UnionView()
+      for (const d of ['bin', 'dev', 'proc', 'work', 'etc']) view.fs.mkdirSync('/' + d)
+      view.fs.writeFileSync('/bin/busybox', readFileSync('${spawnSync('which', ['busybox'], { encoding: 'utf8' }).stdout.trim()}'), { mode: 0o755 })
+      const executor = sandboxExecutor({ store: createMemoryStore(), folder: '${folder}' })
+      await executor.run({ view, argv: ['/bin/busybox', 'sleep', '${mark}'], commandLine: '', env: [], cwd: '/', user: '', mounts: [], network: 'none', onOutput() {} })`
+      for (let round = 0; round < 5; round++) {
+        const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+          stdio: ['ignore', 'ignore', 'inherit'],
+        })
+        const ended = new Promise((resolve) => child.once('exit', resolve))
+        // From well before the mount to well after the start.
+        const deadline = Date.now() + 5000
+        while (processesWith(mark).length < 3 && Date.now() < deadline && round > 0)
+          await new Promise((resolve) => setTimeout(resolve, 20))
+        if (round === 0) await new Promise((resolve) => setTimeout(resolve, 120))
+        child.kill('SIGKILL')
+        await ended
+      }
+      for (let wait = 0; processesWith(mark).length > 0 && wait < 50; wait++)
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      expect(processesWith(mark)).toEqual([])
+      expect(mounts()).toEqual(before)
+      expect(readdirSync(join(folder, 'runs')).length).toBeGreaterThan(0)
+      const fresh = sandboxExecutor({ store: (await busyboxLayers()).store, folder })
+      await fresh.run(requestFor(UnionView.open(root), 'true', { layers }))
+      expect(readdirSync(join(folder, 'runs'))).toEqual([])
+    },
+  )
+})
+
+describe('layers on disk', () => {
+  sandboxTest('are written once, by layer, and found again by the next process', async () => {
+    const { executor, root, layers, folder } = await sandboxOver()
+    await executor.run(requestFor(UnionView.open(root), 'true', { layers }))
+    const [name] = readdirSync(join(folder, 'layers'))
+    writeFileSync(join(folder, 'layers', name!, 'work/planted'), 'kept')
+    const again = sandboxExecutor({ store: (await busyboxLayers()).store, folder })
+    let out = ''
+    await again.run(
+      requestFor(UnionView.open(root), 'cat planted', {
+        layers,
+        onOutput: (_, bytes) => (out += Buffer.from(bytes).toString()),
+      }),
+    )
+    expect(out).toBe('kept')
+    expect(readdirSync(join(folder, 'layers'))).toEqual([name])
+  })
+
+  sandboxTest(
+    'a stack of layers with deletions, opaque directories and links is what its tree is',
+    async () => {
+      const store = createMemoryStore()
+      const steps: ((view: UnionView) => void)[] = [
+        ({ fs }) => {
+          fs.mkdirSync('/work/d/e', { recursive: true })
+          for (const name of ['a', 'b', 'e/c']) fs.writeFileSync(`/work/d/${name}`, name)
+          fs.linkSync('/work/d/a', '/work/hard')
+        },
+        ({ fs }) => {
+          fs.rmSync('/work/d/b')
+          fs.rmSync('/work/d/e', { recursive: true })
+          fs.mkdirSync('/work/d/e', 0o711)
+          fs.writeFileSync('/work/d/e/new', 'new')
+          fs.symlinkSync('d', '/work/s')
+        },
+        ({ fs }) => {
+          fs.writeFileSync('/work/hard', 'changed')
+          fs.rmSync('/work/s')
+          fs.mkdirSync('/work/s')
+        },
+      ]
+      let tree = await busyboxRoot()
+      const layers = [await commitDiff(store, EMPTY_TREE, tree)]
+      for (const step of steps) {
+        const view = UnionView.open(tree)
+        step(view)
+        layers.push(await commitDiff(store, tree, view.snapshot()))
+        tree = view.snapshot()
+      }
+      const executor = sandboxExecutor({ store, folder: sandboxFolder() })
+      const request = requestFor(
+        UnionView.open(tree),
+        'find . | sort > /tmp/list; cat hard d/a d/e/new; stat -c "%h %a" hard; stat -c %a d/e',
+        { layers },
+      )
+      let out = ''
+      const result = await executor.run({
+        ...request,
+        onOutput: (_, bytes) => (out += Buffer.from(bytes).toString()),
+      })
+      expect(out).toBe('changedchangednew2 644\n711\n')
+      const list = new TextDecoder().decode(treeAfter(request, result).lookup('tmp/list')?.content())
+      expect(list.trim().split('\n')).toEqual(['.', './d', './d/a', './d/e', './d/e/new', './hard', './s'])
+    },
+  )
+})
+
+describe('builds', () => {
+  sandboxTest('RUN with cache, bind and tmpfs mounts; nothing of them in the image', async () => {
+    const folder = sandboxFolder()
+    const store = await openDiskStore(join(folder, 'store'), { create: true, durability: 'none' })
+    const context = UnionView.open(await busyboxRoot())
+    context.fs.mkdirSync('/ctx')
+    context.fs.writeFileSync('/ctx/input', 'from the context\n')
+    const dockerfile = (line: string) => ({
+      text: ['FROM scratch AS base', 'COPY . /', 'FROM base', `RUN ${line}`].join('\n'),
+      name: 'Dockerfile',
+    })
+    const flags =
+      '--mount=type=cache,target=/cache --mount=type=bind,source=ctx,target=/in --mount=type=tmpfs,target=/scratch'
+    const executor = sandboxExecutor({ store })
+    for (const round of ['1', '2']) {
+      const { layers } = await build({
+        store,
+        context,
+        executor,
+        dockerfile: dockerfile(
+          `${flags} echo ${round} >> /cache/log; cat /cache/log /in/input > /work/out; touch /scratch/x; echo no > /in/input || true`,
+        ),
+      })
+      const tree = await openTree(store, layers)
+      const log = round === '1' ? '1\n' : '1\n2\n'
+      expect(new TextDecoder().decode(tree.lookup('work/out')?.content())).toBe(`${log}from the context\n`)
+      for (const path of ['cache', 'in', 'scratch']) expect(tree.lookup(path)).toBeUndefined()
+    }
+    expect(existsSync(join(folder, 'store/lamella/sandbox/layers'))).toBe(true)
+    await store.close()
+  })
+})
+
+describe('where it cannot work', () => {
+  test('the error says what is missing and what to use instead', async () => {
+    const script = `
+      import { sandboxExecutor } from './dist/builder/index.js'
+      import { createMemoryStore } from './dist/store/index.js'
+      import { UnionView } from './dist/unionfs/index.js'
+      const request = { view: new UnionView(), argv: ['true'], commandLine: 'true', env: [], cwd: '/', user: '', mounts: [], network: 'none', onOutput() {} }
+      Object.defineProperty(process, 'platform', { value: 'darwin' })
+      try { await sandboxExecutor({ store: createMemoryStore() }).run(request) } catch (error) { console.log(JSON.stringify({ code: error.code, message: error.message, data: error.data })) }`
+    const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+      encoding: 'utf8',
+      cwd: dirname(dirname(dirname(fileURLToPath(import.meta.url)))),
+    })
+    expect(JSON.parse(stdout)).toMatchObject({
+      code: 'EXECUTOR_MISSING',
+      data: { missing: ['Linux (this is darwin)'], instead: ['shell', 'functions'] },
+    })
+  })
+
+  test('a mount type that it does not do', async () => {
+    const executor = sandboxExecutor({ store: createMemoryStore() })
+    const request = requestFor(new UnionView(), 'true', {
+      mounts: [{ type: 'ssh', target: '/agent', readonly: true }],
+    })
+    await expect(executor.run(request)).rejects.toBeInstanceOf(BuildError)
+    await expect(executor.run(request)).rejects.toMatchObject({
+      code: 'EXECUTOR_CAPABILITY',
+      data: { able: ['functions'] },
+    })
+  })
+})
+
+describe('sandbox and shell agree', () => {
+  sandboxTest('equal trees for the lines that both can run', async () => {
+    const { executor, layers, root } = await sandboxOver()
+    const shell = shellExecutor()
+    for (const line of [
+      'mkdir -p a/b && echo x > a/b/f && chmod 640 a/b/f && chown -R games:games a',
+      'for i in 1 2 3; do echo $i; done | sort -r > out; ln -s out link; ln out hard',
+      'cd /tmp && umask 077 && touch private && mv private /work && rm -rf /var/log',
+      'cat > s.sh <<EOF\nset -e\necho "$HOME"\nEOF\nsh s.sh > home',
+    ]) {
+      const request = requestFor(UnionView.open(root), line, { layers })
+      const other = requestFor(UnionView.open(root), line)
+      const effect = effectOf(root, treeAfter(request, await executor.run(request)))
+      expect(effectOf(root, treeAfter(other, await shell.run(other)))).toEqual(effect)
+    }
+  })
+})
+
