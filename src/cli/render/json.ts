@@ -1,6 +1,6 @@
 // Progress as one JSON object a line: the builder's own events. Times are strings of nanoseconds, output is base64,
 // errors are { code, message, location }. Stable between majors; documented in docs/events.md.
-import type { Renderer } from './renderer.js'
+import type { Renderer } from './contract.js'
 
 export function jsonRenderer(write: (text: string) => void): Renderer {
   return { onEvent: (event) => write(JSON.stringify(event, encode) + '\n'), finish: () => {} }

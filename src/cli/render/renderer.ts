@@ -1,12 +1,6 @@
-// What shows a build's events: one of plain, tty, json. A renderer writes to stderr only; stdout is for data.
-import type { BuildEvent } from 'lamella/builder'
+// Chooses what shows a build's events: plain, tty or json. A renderer writes to stderr only; stdout is for data.
 import type { Io } from '../command.js'
-
-export interface Renderer {
-  onEvent(event: BuildEvent): void
-  /** Leaves the terminal in order; called once, also after a failure. */
-  finish(): void
-}
+import type { Renderer } from './contract.js'
 
 export const PROGRESS_KINDS = ['auto', 'plain', 'tty', 'json', 'quiet'] as const
 export type ProgressKind = (typeof PROGRESS_KINDS)[number]
@@ -25,24 +19,5 @@ export async function createRenderer(kind: ProgressKind, io: Io): Promise<Render
       return { onEvent: () => {}, finish: () => {} }
     case 'plain':
       return (await import('./plain.js')).plainRenderer(io.note)
-  }
-}
-
-/** Splits a stream of bytes into lines, keeping an unfinished one until more comes. */
-export class LineSplitter {
-  readonly #decoder = new TextDecoder()
-  #rest = ''
-
-  push(bytes: Uint8Array): string[] {
-    const lines = (this.#rest + this.#decoder.decode(bytes, { stream: true })).split('\n')
-    this.#rest = lines.pop() ?? ''
-    return lines.map((line) => line.replace(/\r$/, ''))
-  }
-
-  /** What is left at the end, as a line of its own. */
-  flush(): string[] {
-    const rest = this.#rest + this.#decoder.decode()
-    this.#rest = ''
-    return rest === '' ? [] : [rest]
   }
 }

@@ -3,7 +3,7 @@
 // @see moby/buildkit util/progress/progressui/display.go
 import type { BuildEvent, StepId } from 'lamella/builder'
 import { formatBytes, formatSeconds, printable } from '../format.js'
-import { LineSplitter, type Renderer } from './renderer.js'
+import { LineSplitter, type Renderer } from './contract.js'
 
 interface StepState {
   readonly name: string
