@@ -326,7 +326,7 @@ export function makeCase(seed: number, stepCount: number): Case {
       continue
     if (made.call === 'mkdtempSync' && made.args[0] === '') continue
     // Removes what its own path leads through, in the order of the directory.
-    if (made.call === 'rmSync' && JSON.stringify(made.args[0]).includes('..')) continue
+    if (made.call === 'rmSync' && /\.\.|2e2e/.test(JSON.stringify(made.args[0]))) continue
     steps.push(made)
   }
   return { seed, layers, identity, umask, steps }

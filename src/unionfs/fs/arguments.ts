@@ -168,7 +168,7 @@ export function toOptions(value: unknown, defaults: Options = {}): Options {
   let options: Options
   if (typeof value === 'string') options = { ...defaults, encoding: value }
   else if (typeof value === 'object') options = value as Options
-  else throw invalidType('options', 'of type string or an instance of Object', value)
+  else throw invalidType('options', 'one of type string or object', value)
   if (options.encoding !== 'buffer') checkEncoding(options.encoding)
   if (options.signal !== undefined) checkSignal(options.signal)
   return options
@@ -232,20 +232,26 @@ export function toPosition(value: unknown, length: number): number | undefined {
     if (value < -1n || value > max) throw outOfRange('position', `>= -1 && <= ${max}`, value)
     return Number(value)
   }
+  if (typeof value !== 'number') throw invalidType('position', 'of type bigint or integer', value)
   checkInteger(value, 'position', -1, Number.MAX_SAFE_INTEGER)
   return value
 }
 
 export function checkArrayOfViews(value: unknown): asserts value is NodeJS.ArrayBufferView[] {
   if (!Array.isArray(value) || !value.every((item) => ArrayBuffer.isView(item))) {
-    throw invalidType('buffers', 'an instance of ArrayBufferView[]', value)
+    throw invalidType('buffers', 'an ArrayBufferView[]', value)
   }
 }
 
-export function checkAccessMode(value: unknown): number {
-  if (typeof value !== 'number') throw invalidType('mode', 'of type number', value)
-  if (!Number.isInteger(value) || value < 0 || value > 7) {
+/** The mode of access and copyFile: bits 0 to 7, a fraction is cut as in Node. */
+export function toSmallMode(value: unknown): number {
+  if (value === undefined || value === null) return 0
+  if (typeof value !== 'number') {
+    throw codedError('ERR_INVALID_ARG_TYPE', 'mode must be int32 or null/undefined', TypeError)
+  }
+  const mode = Math.trunc(value)
+  if (!(mode >= 0 && mode <= 7)) {
     throw codedError('ERR_OUT_OF_RANGE', 'mode is out of range: >= 0 && <= 7', RangeError)
   }
-  return value
+  return mode
 }

@@ -18,8 +18,9 @@ import {
   toOptions,
   toPath,
   toFd,
+  toSmallMode,
 } from './arguments.js'
-import { attempt, invalidType, textOf, fsError } from './errno.js'
+import { attempt, textOf, fsError } from './errno.js'
 import { op, type OpTable, type Run } from './op.js'
 
 /** Whether an argument stands for an open file. (-0 and 2^31 are none.) */
@@ -50,7 +51,7 @@ function readFile(kernel: Kernel, path: unknown, given: unknown): Run {
     }
   }
   const name = toPath(path)
-  const flags = toFlags(options.flag, 'options.flag')
+  const flags = toFlags(options.flag)
   if (flags === files.O.RDONLY) return () => deliver(readPlain(kernel, name, path), encoding)
   return () => {
     const fd = attempt('open', shown(path), undefined, () => files.open(kernel, name, flags, 0o666))
@@ -104,7 +105,6 @@ function writeFile(kernel: Kernel, path: unknown, data: unknown, given: unknown,
 }
 
 export const COPYFILE_EXCL = 1
-const COPYFILE_FLAGS = 7
 
 /**
  * libuv's uv_fs_copyfile: the copy gets content and mode of the source; owner, times and xattrs are new. When something
@@ -172,9 +172,7 @@ export function contentOps(kernel: Kernel): OpTable {
     copyFile: op(2, 3, (source: unknown, dest: unknown, mode: unknown) => {
       const from = toPath(source, 'src')
       const to = toPath(dest, 'dest')
-      const flags = mode ?? 0
-      if (typeof flags !== 'number') throw invalidType('mode', 'of type number', flags)
-      checkInteger(flags, 'mode', 0, COPYFILE_FLAGS)
+      const flags = toSmallMode(mode)
       return () => attempt('copyfile', shown(source), shown(dest), () => copyFile(kernel, from, to, flags))
     }),
     exists: op(

@@ -117,7 +117,7 @@ export function descriptorOps(kernel: Kernel): OpTable {
       return () => attempt(syscall, undefined, undefined, () => body(fd))
     }
   const node = (fd: number) => kernel.file(fd).node
-  const owned = (fd: number) => (node(fd).superblock.isReadOnly ? fail('EROFS') : node(fd))
+  const owned = (fd: number) => (kernel.file(fd).isReadOnly ? fail('EROFS') : node(fd))
 
   return {
     open: op(1, 3, (path: unknown, flags: unknown, mode: unknown) => {

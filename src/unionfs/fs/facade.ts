@@ -65,6 +65,8 @@ export function createFs(kernel: Kernel): NodeFs {
     // Linux has no modes for symlinks; Node leaves these undefined there.
     lchmod: undefined,
     lchmodSync: undefined,
+    openAsBlob: (path: unknown, options?: { type?: string }) =>
+      openAsBlob(fs as unknown as NodeFs, path, options),
     _toUnixTimestamp: (time: unknown) => secondsOf(time),
   }
   const promises: Record<string, unknown> = { constants }
@@ -143,6 +145,11 @@ function promiseMethods(kernel: Kernel, ops: OpTable): Record<string, unknown> {
 }
 
 type Call = (...args: unknown[]) => Promise<unknown>
+
+/** The content as it is now; Node's blob reads later, and fails when the file has changed. */
+async function openAsBlob(fs: NodeFs, path: unknown, options: { type?: string } = {}): Promise<Blob> {
+  return new Blob([fs.readFileSync(path as string)], options)
+}
 
 function secondsOf(time: unknown): number {
   const { sec, nsec } = toTime(time)

@@ -7,7 +7,6 @@ import * as names from '../kernel/names.js'
 import { Walk } from '../kernel/resolve.js'
 import { UpperNode, type AnyNode } from '../kernel/upper.js'
 import {
-  checkAccessMode,
   checkObject,
   encodeName,
   encodingOf,
@@ -17,6 +16,7 @@ import {
   toMode,
   toOptions,
   toPath,
+  toSmallMode,
   toTime,
 } from './arguments.js'
 import { attempt, codedError, fsError, textOf } from './errno.js'
@@ -130,7 +130,7 @@ export function pathOps(kernel: Kernel): OpTable {
     lstat: op(1, 2, stat(kernel, 'lstat')),
     access: op(1, 2, (path: unknown, mode: unknown) => {
       const name = toPath(path)
-      const want = mode === undefined ? 0 : checkAccessMode(mode)
+      const want = toSmallMode(mode)
       return () => attempt('access', shown(path), undefined, () => attributes.access(kernel, name, want))
     }),
     statfs: op(1, 2, (path: unknown, options?: { bigint?: boolean }) => {
@@ -147,7 +147,7 @@ export function pathOps(kernel: Kernel): OpTable {
       if (typeof options === 'number' || typeof options === 'string') mode = options
       else if (options) ({ recursive = false, mode } = options as { recursive?: unknown; mode?: unknown })
       const name = toPath(path)
-      const bits = toMode(mode ?? 0o777, typeof options === 'object' ? 'options.mode' : 'mode')
+      const bits = toMode(mode, 'mode', 0o777)
       const isRecursive = toBoolean(recursive, 'options.recursive')
       return () => {
         const first = attempt('mkdir', shown(path), undefined, () =>
@@ -193,7 +193,8 @@ export function pathOps(kernel: Kernel): OpTable {
     }),
     readlink: op(1, 2, (path: unknown, options: unknown) => {
       const parsed = toOptions(options)
-      const name = toPath(path)
+      // The name is Node 20's.
+      const name = toPath(path, 'oldPath')
       return () => {
         const target = attempt('readlink', shown(path), undefined, () => attributes.readlink(kernel, name))
         return encodeName(encodePath, target, encodingOf(parsed))
