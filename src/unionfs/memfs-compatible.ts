@@ -115,7 +115,7 @@ function collect(
     else if (entry.isDirectory()) collect(fs, below, base, json, asBuffer)
   }
   const name = relative(path, base)
-  if (entries.length === 0 && name !== '') json[name] = null
+  if (entries.length === 0 && name !== '' && name !== '/') json[name] = null
 }
 
 function content(fs: NodeFs, path: string, asBuffer: boolean): string | Buffer {

@@ -1,7 +1,7 @@
 // Real programs over `view.fs`: what they do there has to be what they do over node:fs.
 import { build } from 'esbuild'
 import fastGlob from 'fast-glob'
-import git from 'isomorphic-git'
+import * as git from 'isomorphic-git'
 import { Volume, createFsFromVolume } from 'memfs'
 import nodeFs from 'node:fs'
 import { mkdtempSync, rmSync } from 'node:fs'
