@@ -55,10 +55,10 @@ export interface ExplainOptions {
   readonly env?: Env | undefined
 }
 
-/** Explains every step of a build or dry run. Reads the store's records; writes nothing. */
+/** Explains every step of a build or dry run but the loads of contexts, which no cache knows. Reads the store's records. */
 export function explainSteps(steps: readonly StepReport[], options: ExplainOptions): Explanation[] {
   const explainer = new Explainer(steps, options)
-  return steps.map((step) => explainer.explain(step))
+  return steps.filter(({ vertex }) => vertex.op.kind !== 'local').map((step) => explainer.explain(step))
 }
 
 /** Explains one step of a build; `steps` are all of its steps. */

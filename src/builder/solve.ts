@@ -595,7 +595,7 @@ class Solver {
       })
       throwIfAborted(signal)
       step.costMs = Number((this.#env.now() - startedNs) / 1_000_000n)
-      if (op.kind === 'local') this.#log.done(step.log, 'miss', undefined, undefined)
+      if (op.kind === 'local') this.#log.done(step.log, 'off', undefined, undefined)
       return results
     } catch (error) {
       this.#stop(step, error)

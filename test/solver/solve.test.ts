@@ -24,7 +24,7 @@ describe('definition first, content when needed', () => {
     const g = graph(store)
     expect(await outcomes(app(g), store)).toEqual({
       base: 'miss',
-      context: 'miss',
+      context: 'off',
       COPY: 'miss',
       RUN: 'miss',
     })
@@ -33,7 +33,7 @@ describe('definition first, content when needed', () => {
     const again = graph(store)
     expect(await outcomes(app(again), store)).toEqual({
       base: 'hit',
-      context: 'miss',
+      context: 'off',
       COPY: 'hit',
       RUN: 'hit',
     })
@@ -43,7 +43,7 @@ describe('definition first, content when needed', () => {
   test('a changed file rebuilds its COPY and what follows', async () => {
     const store = createMemoryStore()
     await outcomes(app(graph(store)), store)
-    const want = { base: 'hit', context: 'miss', COPY: 'miss', RUN: 'miss' }
+    const want = { base: 'hit', context: 'off', COPY: 'miss', RUN: 'miss' }
     expect(await outcomes(app(graph(store), { 'd/f': '2' }), store)).toEqual(want)
     expect(await outcomes(app(graph(store)), store)).toEqual({ ...want, COPY: 'hit', RUN: 'hit' })
   })
@@ -183,7 +183,7 @@ describe('a record whose blob is gone is a miss', () => {
     await store.blobs.delete(await last(store, app(graph(store))))
     expect(await outcomes(app(graph(store)), store)).toEqual({
       base: 'hit',
-      context: 'miss',
+      context: 'off',
       COPY: 'hit',
       RUN: 'miss',
     })
@@ -396,7 +396,7 @@ describe('dry run', () => {
     const g = graph(store)
     expect(await outcomes(app(g), store, { dryRun: true })).toEqual({
       base: 'miss',
-      context: 'miss',
+      context: 'off',
       COPY: 'miss',
       RUN: 'miss',
     })
