@@ -17,6 +17,7 @@ export type StoreErrorCode =
   | 'STORE_VERSION'
   | 'STORE_CLOSED'
   | 'INGEST_BUSY'
+  | 'DOCUMENT_DAMAGED'
 
 export type LayerErrorCode =
   | 'TAR_HEADER_INVALID'
@@ -71,8 +72,30 @@ export type BuildErrorCode =
   | 'OPTION_INVALID'
   | 'CACHE_IMPORT_INVALID'
 
+export type ContainerErrorCode =
+  | 'CONTAINER_NOT_FOUND'
+  | 'CONTAINER_NAME_INVALID'
+  | 'CONTAINER_NAME_IN_USE'
+  | 'CONTAINER_BUSY'
+  | 'CONTAINER_RUNNING'
+  | 'CONTAINER_NOT_RUNNING'
+  | 'CONTAINER_CLOSED'
+  | 'CONTAINER_RECORD_INVALID'
+  | 'COMMAND_MISSING'
+  | 'COPY_INVALID'
+  | 'MOUNT_INVALID'
+  | 'MOUNT_FAILED'
+  | 'VOLUME_NOT_FOUND'
+  | 'VOLUME_NAME_INVALID'
+  | 'VOLUME_IN_USE'
+
 export type LamellaErrorCode =
-  StoreErrorCode | LayerErrorCode | ImageErrorCode | DockerfileErrorCode | BuildErrorCode
+  | StoreErrorCode
+  | LayerErrorCode
+  | ImageErrorCode
+  | DockerfileErrorCode
+  | BuildErrorCode
+  | ContainerErrorCode
 
 export interface LamellaErrorOptions {
   /** Machine-readable facts about the failure: paths, digests, offsets. */
@@ -96,6 +119,7 @@ export class LamellaError<Code extends string = string> extends Error {
 export class StoreError extends LamellaError<StoreErrorCode> {}
 export class LayerError extends LamellaError<LayerErrorCode> {}
 export class ImageError extends LamellaError<ImageErrorCode> {}
+export class ContainerError extends LamellaError<ContainerErrorCode> {}
 
 /** A place in a text file. Lines and columns are 1-based; columns count UTF-16 code units; `end` is exclusive. */
 export interface SourceRange {

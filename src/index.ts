@@ -3,6 +3,7 @@
 export {
   AbortError,
   BuildError,
+  ContainerError,
   DockerfileError,
   ImageError,
   isAbortError,
@@ -12,6 +13,7 @@ export {
 } from './errors.js'
 export type {
   BuildErrorCode,
+  ContainerErrorCode,
   DockerfileErrorCode,
   ImageErrorCode,
   LamellaErrorCode,

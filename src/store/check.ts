@@ -41,6 +41,15 @@ export type Problem =
       readonly names: readonly string[]
     }
   | {
+      /** A container or volume needs a blob that is not there. */
+      readonly code: 'DOCUMENT_DANGLING'
+      readonly severity: 'error'
+      readonly message: string
+      readonly digest: Digest
+      readonly kind: string
+      readonly key: string
+    }
+  | {
       /** A reference says another size than the blob has. */
       readonly code: 'SIZE_WRONG'
       readonly severity: 'error'
@@ -82,8 +91,8 @@ export async function checkStore(store: Store, options: CheckOptions = {}): Prom
   const blobs: BlobInfo[] = []
   for await (const blob of store.blobs.list()) blobs.push(blob)
   const damaged = options.skipContent === true ? [] : await findDamaged(store, blobs, options)
-  // An index that cannot be read is one of the audit's findings; without roots nothing more can be said.
-  if (!problems.some(({ code }) => code === 'INDEX_INVALID')) {
+  // What cannot be read of the index or the documents is one of the audit's findings; without all roots nothing more can be said.
+  if (!problems.some(({ code }) => code === 'INDEX_INVALID' || code === 'DOCUMENT_DAMAGED')) {
     problems.push(...(await followReferences(store, blobs, damaged, options)))
   }
   const rebuildable = await planDamaged(store, damaged)
@@ -155,12 +164,37 @@ async function followReferences(
   const wanted = await walkReachable(store.blobs, [...leases, ...(options.keep ?? [])], {
     unreadable: () => undefined,
   })
+  const documents = await followDocuments(store)
+  problems.push(...documents.problems)
+  for (const digest of documents.reached) wanted.add(digest)
   for (const { digest, size } of blobs) {
     if (reachable.has(digest) || wanted.has(digest)) continue
     const message = `blob ${digest} of ${size} bytes is not referred to`
     problems.push({ code: 'BLOB_UNREFERENCED', severity: 'note', message, digest, size })
   }
   return problems
+}
+
+async function followDocuments(
+  store: Store,
+): Promise<{ readonly problems: Problem[]; readonly reached: ReadonlySet<Digest> }> {
+  const roots = await store.documents.roots()
+  const problems: Problem[] = []
+  const reached = await walkReachable(
+    store.blobs,
+    roots.map(({ digest }) => digest),
+    {
+      unreadable: () => undefined,
+      missing({ digest, from, kind: reference }) {
+        if (reference === 'twin') return
+        for (const { kind, key } of roots.filter((root) => root.digest === (from ?? digest))) {
+          const message = `${kind}/${key} needs ${digest}, which is not there`
+          problems.push({ code: 'DOCUMENT_DANGLING', severity: 'error', message, digest, kind, key })
+        }
+      },
+    },
+  )
+  return { problems, reached }
 }
 
 function missingProblem(blob: Reached, names: ReadonlyMap<Digest, readonly string[]>): Problem[] {

@@ -1,7 +1,15 @@
 // Makes a Store of its parts: after `close` every method of every part fails with STORE_CLOSED. Pure.
 import { StoreError } from '../errors.js'
 import type { BlobStore } from './blobs.js'
-import type { DerivedProblem, LeaseStore, RecordStore, RefStore, SidecarStore, Store } from './store.js'
+import type {
+  DerivedProblem,
+  DocumentStore,
+  LeaseStore,
+  RecordStore,
+  RefStore,
+  SidecarStore,
+  Store,
+} from './store.js'
 
 export interface StoreParts {
   readonly blobs: BlobStore
@@ -9,6 +17,7 @@ export interface StoreParts {
   readonly leases: LeaseStore
   readonly records: RecordStore
   readonly sidecars: SidecarStore
+  readonly documents: DocumentStore
   readonly path: string | undefined
   exclusive<T>(fn: () => Promise<T>): Promise<T>
   tidy(): Promise<number>
@@ -32,6 +41,7 @@ export function closeable(parts: StoreParts): Store {
     leases: checkedLeases(parts.leases, check),
     records: checkedRecords(parts.records, check),
     sidecars: checkedSidecars(parts.sidecars, check),
+    documents: checkedDocuments(parts.documents, check),
     path: parts.path,
     async exclusive(fn) {
       check()
@@ -183,6 +193,35 @@ function checkedSidecars(sidecars: SidecarStore, check: Check): SidecarStore {
     async list(kind) {
       check()
       return sidecars.list(kind)
+    },
+  }
+}
+
+function checkedDocuments(documents: DocumentStore, check: Check): DocumentStore {
+  return {
+    async get(kind, key) {
+      check()
+      return documents.get(kind, key)
+    },
+    async list(kind) {
+      check()
+      return documents.list(kind)
+    },
+    async change(fn) {
+      check()
+      return documents.change(fn)
+    },
+    async hold(kind, key) {
+      check()
+      return documents.hold(kind, key)
+    },
+    async holder(kind, key) {
+      check()
+      return documents.holder(kind, key)
+    },
+    async roots() {
+      check()
+      return documents.roots()
     },
   }
 }

@@ -3,7 +3,6 @@ import { isDigest } from '../digest.js'
 import { StoreError } from '../errors.js'
 import { blobPath, type Disk } from './disk-layout.js'
 import type { DiskDocumentStore } from './disk-documents.js'
-import { decodeDocument } from './documents.js'
 import type { DiskRefStore } from './disk-refs.js'
 import type { DiskSidecarStore } from './disk-sidecars.js'
 import type { LmdbRecordStore } from './lmdb-records.js'
@@ -12,11 +11,18 @@ import type { DerivedProblem } from './store.js'
 export interface Audited {
   readonly refs: DiskRefStore
   readonly sidecars: DiskSidecarStore
+  readonly documents: DiskDocumentStore
   readonly records: LmdbRecordStore
 }
 
-export function auditDisk(disk: Disk, { refs, sidecars, records }: Audited): DerivedProblem[] {
-  return [...auditIndex(refs), ...auditBlobFolder(disk), ...auditSidecars(sidecars), ...auditRecords(records)]
+export function auditDisk(disk: Disk, { refs, sidecars, documents, records }: Audited): DerivedProblem[] {
+  return [
+    ...auditIndex(refs),
+    ...auditDocuments(documents),
+    ...auditBlobFolder(disk),
+    ...auditSidecars(sidecars),
+    ...auditRecords(records),
+  ]
 }
 
 function* auditIndex(refs: DiskRefStore): Generator<DerivedProblem> {
@@ -25,6 +31,12 @@ function* auditIndex(refs: DiskRefStore): Generator<DerivedProblem> {
   } catch (error) {
     if (!(error instanceof StoreError)) throw error
     yield { code: 'INDEX_INVALID', severity: 'error', message: error.message }
+  }
+}
+
+function* auditDocuments(documents: DiskDocumentStore): Generator<DerivedProblem> {
+  for (const { kind, key, message } of documents.damaged()) {
+    yield { code: 'DOCUMENT_DAMAGED', severity: 'error', message, kind, key }
   }
 }
 

@@ -1,10 +1,18 @@
 // Documents on disk: `lamella/documents/<kind>/<key>.json`, each replaced whole (disk-layout.ts), all changes under the
 // store's lock. Who holds one is said in `lamella/holds/<kind>/<key>/` (lock.ts).
 import type { Digest } from '../digest.js'
+import { StoreError } from '../errors.js'
 import { type Disk, makeFolder, replaceFile, syncFolder } from './disk-layout.js'
 import { checkDocumentName, decodeDocument, encodeDocument } from './documents.js'
 import type { Lock } from './lock.js'
-import type { Document, DocumentEdit, DocumentHold, DocumentHolder, DocumentStore } from './store.js'
+import type {
+  Document,
+  DocumentEdit,
+  DocumentHold,
+  DocumentHolder,
+  DocumentRoot,
+  DocumentStore,
+} from './store.js'
 
 const SUFFIX = '.json'
 
@@ -23,7 +31,7 @@ export class DiskDocumentStore implements DocumentStore {
   async list(kind: string): Promise<Document[]> {
     checkDocumentName(kind)
     // One that has gone since it was listed is none.
-    return this.keys(kind).flatMap((key) => this.#read(kind, key) ?? [])
+    return this.#keys(kind).flatMap((key) => this.#read(kind, key) ?? [])
   }
 
   async change<T>(fn: (edit: DocumentEdit) => Promise<T>): Promise<T> {
@@ -55,19 +63,34 @@ export class DiskDocumentStore implements DocumentStore {
     return this.#lock(kind, key).holder()
   }
 
-  async roots(): Promise<Digest[]> {
-    const roots = new Set<Digest>()
-    for (const kind of this.kinds()) {
-      for (const document of await this.list(kind)) for (const root of document.roots) roots.add(root)
-    }
-    return [...roots]
+  async roots(): Promise<DocumentRoot[]> {
+    return this.#kinds().flatMap((kind) =>
+      this.#keys(kind).flatMap((key) => {
+        const roots = this.#read(kind, key)?.roots ?? []
+        return roots.map((digest) => ({ kind, key, digest }))
+      }),
+    )
   }
 
-  kinds(): string[] {
+  /** Files that are no documents. */
+  *damaged(): Generator<{ readonly kind: string; readonly key: string; readonly message: string }> {
+    for (const kind of this.#kinds()) {
+      for (const key of this.#keys(kind)) {
+        try {
+          this.#read(kind, key)
+        } catch (error) {
+          if (!(error instanceof StoreError)) throw error
+          yield { kind, key, message: error.message }
+        }
+      }
+    }
+  }
+
+  #kinds(): string[] {
     return (this.disk.fs.readDir(this.disk.paths.documents) ?? []).sort()
   }
 
-  keys(kind: string): string[] {
+  #keys(kind: string): string[] {
     const names = this.disk.fs.readDir(`${this.disk.paths.documents}/${kind}`) ?? []
     return names.flatMap((name) => (name.endsWith(SUFFIX) ? [name.slice(0, -SUFFIX.length)] : [])).sort()
   }

@@ -1,4 +1,4 @@
-// Garbage: planGc marks from refs, leases and what the caller keeps, and lists what would go; applyGc checks the list
+// Garbage: planGc marks from refs, leases, documents and what the caller keeps, and lists what would go; applyGc checks the list
 // again, alone with the store, and removes it.
 import type { Descriptor } from '../descriptor.js'
 import type { Digest } from '../digest.js'
@@ -8,7 +8,7 @@ import { isDocument, walkReachable, type Reached } from './reach.js'
 import type { Store } from './store.js'
 
 export interface GcOptions {
-  /** Further roots: the layers of the build cache's records, of volumes, … */
+  /** Further roots: the layers of the build cache's records, … What documents name is kept without being named here. */
   readonly keep?: Iterable<Digest>
   /**
    * Blobs that a put brought less than this long ago stay, for whoever is about to use them and holds no lease.
@@ -106,6 +106,7 @@ interface Roots {
 async function rootsOf(store: Store, keep: readonly Digest[], historySinceMs: number): Promise<Roots> {
   const refs = await store.refs.list()
   const leases = await store.leases.list()
+  const documents = await store.documents.roots()
   const former = new Map<string, Descriptor[]>()
   const recent: Descriptor[] = []
   for (const name of await store.refs.names()) {
@@ -119,6 +120,7 @@ async function rootsOf(store: Store, keep: readonly Digest[], historySinceMs: nu
     ...refs.map(({ target }) => target),
     ...(await store.refs.untagged()),
     ...leases.flatMap(({ digests }) => digests),
+    ...documents.map(({ digest }) => digest),
     ...keep,
     ...recent,
   ]

@@ -3,6 +3,13 @@ export { bytesReader, openBlob, readBlob, readVerified, verifyBlob } from './blo
 export type { BlobBytes, BlobInfo, BlobReader, BlobStore, ByteRange, Expectation, Ingest } from './blobs.js'
 export type {
   DerivedProblem,
+  Document,
+  DocumentEdit,
+  DocumentHold,
+  DocumentHolder,
+  DocumentReader,
+  DocumentRoot,
+  DocumentStore,
   Lease,
   LeaseStore,
   RecordBatch,

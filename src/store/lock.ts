@@ -40,6 +40,8 @@ export interface Lock {
   run<T>(fn: () => Promise<T>): Promise<T>
   /** Takes the lock if it is free. @returns how to release it, or `undefined` when someone else has it */
   take(): Promise<(() => void) | undefined>
+  /** Who holds the lock now; `undefined` when it is free, or its owner dead. Changes nothing. */
+  holder(): Owner | undefined
 }
 
 export function createLock(options: LockOptions): Lock {
@@ -52,6 +54,7 @@ export function createLock(options: LockOptions): Lock {
       const held = tryAcquire(state)
       return held && keep(state, held)
     },
+    holder: () => holderOf(state),
   }
 }
 
@@ -139,6 +142,14 @@ function highest(names: readonly string[]): { number: number; free: boolean } | 
     else if (number === top.number && free) top = { number, free }
   }
   return top
+}
+
+function holderOf(options: LockState): Owner | undefined {
+  const top = highest(options.fs.readDir(options.folder) ?? [])
+  if (top === undefined || top.free) return undefined
+  const path = `${options.folder}/${top.number}`
+  const bytes = options.fs.readFile(path)
+  return bytes === undefined || isAbandoned(options, path) ? undefined : parseOwner(bytes)
 }
 
 /** Makes the lock file, whole. @returns false when it is there already */

@@ -6,6 +6,7 @@ import type { BlobStore } from './blobs.js'
 import { closeable } from './closeable.js'
 import { DEFAULT_LEASE_TTL_MS, leaseNotFound, msToNs } from './leases.js'
 import { MemoryBlobStore } from './memory.js'
+import { MemoryDocumentStore } from './memory-documents.js'
 import { createMutex } from './mutex.js'
 import { checkRecordKey, checkRecordValue, checkSidecarName } from './records.js'
 import { checkExpectedRef, checkRefName, EMPTY_INDEX, findRef, refsOf, targetOf, withRef } from './refs.js'
@@ -42,6 +43,7 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): Store {
     leases,
     records: new MemoryRecords(),
     sidecars: new MemorySidecars(),
+    documents: new MemoryDocumentStore(mutex.run),
     path: undefined,
     exclusive: mutex.run,
     tidy: async () => leases.sweep(),

@@ -188,7 +188,13 @@ export interface DocumentStore extends DocumentReader {
   /** Who has a document now; `undefined` when nobody has, or its process has ended. */
   holder(kind: string, key: string): Promise<DocumentHolder | undefined>
   /** The roots of all documents. @throws StoreError DOCUMENT_DAMAGED */
-  roots(): Promise<Digest[]>
+  roots(): Promise<DocumentRoot[]>
+}
+
+export interface DocumentRoot {
+  readonly kind: string
+  readonly key: string
+  readonly digest: Digest
 }
 
 export interface DocumentHold {

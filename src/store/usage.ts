@@ -24,11 +24,13 @@ export interface UsageCount {
   readonly size: number
 }
 
-/** `images`, `leased`, `cache` and `unreferenced` part the blobs among them: each blob counts where it comes first. */
+/** `inImages`, `inDocuments`, `leased`, `cache` and `unreferenced` part the blobs among them: each blob counts where it comes first. */
 export interface DiskUsage {
   readonly images: readonly ImageUsage[]
   readonly total: UsageCount
   readonly inImages: UsageCount
+  /** Only needed by documents: containers and volumes. */
+  readonly inDocuments: UsageCount
   readonly leased: UsageCount
   /** Only kept by the build cache: what pruning all of it and a gc would free. */
   readonly cache: UsageCount
@@ -53,15 +55,27 @@ export async function diskUsage(store: Store, options: DiskUsageOptions = {}): P
   const leases = (await store.leases.list()).flatMap(({ digests }) => digests)
   const leased = await reach(store, leases)
   const cached = await reach(store, options.keep ?? [])
-  const parts = { images: empty(), leased: empty(), cache: empty(), unreferenced: empty() }
+  const documents = await reach(
+    store,
+    (await store.documents.roots()).map(({ digest }) => digest),
+  )
+  const parts = {
+    images: empty(),
+    documents: empty(),
+    leased: empty(),
+    cache: empty(),
+    unreferenced: empty(),
+  }
   for (const [digest, size] of sizes) {
     const part = users.has(digest)
       ? parts.images
-      : leased.has(digest)
-        ? parts.leased
-        : cached.has(digest)
-          ? parts.cache
-          : parts.unreferenced
+      : documents.has(digest)
+        ? parts.documents
+        : leased.has(digest)
+          ? parts.leased
+          : cached.has(digest)
+            ? parts.cache
+            : parts.unreferenced
     part.count++
     part.size += size
   }
@@ -69,6 +83,7 @@ export async function diskUsage(store: Store, options: DiskUsageOptions = {}): P
     images: images.map((image) => usageOf(image, sizes, users)),
     total: { count: sizes.size, size: [...sizes.values()].reduce((sum, size) => sum + size, 0) },
     inImages: parts.images,
+    inDocuments: parts.documents,
     leased: parts.leased,
     cache: parts.cache,
     unreferenced: parts.unreferenced,

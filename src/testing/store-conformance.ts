@@ -4,7 +4,17 @@ import { strict as assert } from 'node:assert'
 import { MEDIA_TYPES, type Descriptor } from '../descriptor.js'
 import { digestOf, EMPTY_DIGEST, type Digest } from '../digest.js'
 import type { Env } from '../env.js'
-import { openBlob, readBlob, readVerified, verifyBlob, type BlobStore, type Store } from '../store/index.js'
+import {
+  applyGc,
+  checkStore,
+  openBlob,
+  planGc,
+  readBlob,
+  readVerified,
+  verifyBlob,
+  type BlobStore,
+  type Store,
+} from '../store/index.js'
 
 export interface ConformanceCase {
   readonly name: string
@@ -363,7 +373,13 @@ async function target(store: Store, text: string): Promise<Descriptor> {
 }
 
 export function storeCases(make: Make<StoreSubject>): ConformanceCase[] {
-  return [...refCases(make), ...leaseCases(make), ...derivedCases(make), ...lifeCases(make)]
+  return [
+    ...refCases(make),
+    ...leaseCases(make),
+    ...derivedCases(make),
+    ...documentCases(make),
+    ...lifeCases(make),
+  ]
 }
 
 function refCases(make: Make<StoreSubject>): ConformanceCase[] {
@@ -561,6 +577,110 @@ function derivedCases(make: Make<StoreSubject>): ConformanceCase[] {
   })
 }
 
+function documentCases(make: Make<StoreSubject>): ConformanceCase[] {
+  return casesOf(make, {
+    async 'documents: put, get, list, delete; a value is what JSON makes of it'({ store: { documents } }) {
+      assert.equal(await documents.get('volumes', 'data'), undefined)
+      assert.deepEqual(await documents.list('volumes'), [])
+      const value = { name: 'däta', list: [1, null, { a: true }] }
+      await documents.change(async (edit) => {
+        await edit.put('volumes', 'data', value, [ABSENT])
+        await edit.put('volumes', 'Data_2.x-y', 'text')
+        await edit.put('others', 'data', 0)
+        assert.deepEqual(await edit.get('volumes', 'data'), { key: 'data', value, roots: [ABSENT] })
+      })
+      value.list.length = 0
+      const stored = { name: 'däta', list: [1, null, { a: true }] }
+      assert.deepEqual(await documents.list('volumes'), [
+        { key: 'Data_2.x-y', value: 'text', roots: [] },
+        { key: 'data', value: stored, roots: [ABSENT] },
+      ])
+      assert.deepEqual(await documents.roots(), [{ kind: 'volumes', key: 'data', digest: ABSENT }])
+      const deleted = await documents.change(async (edit) => [
+        await edit.delete('volumes', 'data'),
+        await edit.delete('volumes', 'data'),
+      ])
+      assert.deepEqual(deleted, [true, false])
+      assert.equal(await documents.get('volumes', 'data'), undefined)
+      assert.deepEqual(await documents.roots(), [])
+    },
+
+    async 'documents: changes are made one after the other, and an error ends one'({ store: { documents } }) {
+      const count = async () => ((await documents.get('k', 'n'))?.value as number | undefined) ?? 0
+      const add = () =>
+        documents.change(async (edit) => {
+          const before = ((await edit.get('k', 'n'))?.value as number | undefined) ?? 0
+          await new Promise((resolve) => setTimeout(resolve, 1))
+          await edit.put('k', 'n', before + 1)
+        })
+      await Promise.all(Array.from({ length: 10 }, add))
+      assert.equal(await count(), 10)
+      await assert.rejects(
+        documents.change(async () => Promise.reject(new Error('no'))),
+        /no/,
+      )
+      await add()
+      assert.equal(await count(), 11)
+    },
+
+    async 'documents: names are plain file names'({ store: { documents } }) {
+      for (const [kind, key] of [
+        ['../x', 'a'],
+        ['A', 'a'],
+        ['k', ''],
+        ['k', '.'],
+        ['k', '..'],
+        ['k', 'a/b'],
+        ['k', '-a'],
+        ['k', 'ä'],
+      ] as const) {
+        await assert.rejects(() => documents.get(kind, key), RangeError)
+        await assert.rejects(() => documents.change((edit) => edit.put(kind, key, 1)), RangeError)
+        await assert.rejects(() => documents.hold(kind, key), RangeError)
+      }
+    },
+
+    async 'documents: one holder at a time, whether the document is there or not'({ store: { documents } }) {
+      assert.equal(await documents.holder('k', 'a'), undefined)
+      const hold = await documents.hold('k', 'a')
+      assert.notEqual(hold, undefined)
+      assert.equal(await documents.hold('k', 'a'), undefined)
+      assert.notEqual(await documents.hold('k', 'b'), undefined)
+      assert.notEqual(await documents.holder('k', 'a'), undefined)
+      await documents.change((edit) => edit.put('k', 'a', 1))
+      hold!.release()
+      assert.equal(await documents.holder('k', 'a'), undefined)
+      const next = await documents.hold('k', 'a')
+      // A second release is not the next holder's.
+      hold!.release()
+      assert.notEqual(await documents.holder('k', 'a'), undefined)
+      next!.release({ forget: true })
+      assert.equal(await documents.holder('k', 'a'), undefined)
+      assert.notEqual(await documents.hold('k', 'a'), undefined)
+    },
+
+    async 'documents: gc keeps what they name, with all that hangs on it, until they are deleted'({ store }) {
+      const { digest } = await target(store, 'kept by a document')
+      await store.documents.change((edit) => edit.put('k', 'a', 1, [digest]))
+      const collect = async () => {
+        const options = { nowMs: Date.now() + 100 * 24 * 3_600_000 }
+        return applyGc(store, await planGc(store, options), options)
+      }
+      await collect()
+      assert.notEqual(await store.blobs.stat(digest), undefined)
+      assert.deepEqual(await checkStore(store), [])
+      await store.documents.change((edit) => edit.delete('k', 'a'))
+      await collect()
+      assert.equal(await store.blobs.stat(digest), undefined)
+      await store.documents.change((edit) => edit.put('k', 'a', 1, [digest]))
+      assert.deepEqual(
+        (await checkStore(store)).map(({ code, severity }) => `${severity} ${code}`),
+        ['error DOCUMENT_DANGLING'],
+      )
+    },
+  })
+}
+
 function lifeCases(make: Make<StoreSubject>): ConformanceCase[] {
   return casesOf(make, {
     async 'exclusive: one at a time, refs wait, and it ends with errors too'({ store }) {
@@ -608,6 +728,8 @@ function lifeCases(make: Make<StoreSubject>): ConformanceCase[] {
       await rejectsWith('STORE_CLOSED', () => store.refs.get('x'))
       await rejectsWith('STORE_CLOSED', () => store.refs.set('x', a))
       await rejectsWith('STORE_CLOSED', () => store.leases.list())
+      await rejectsWith('STORE_CLOSED', () => store.documents.list('k'))
+      await rejectsWith('STORE_CLOSED', () => store.documents.change(async () => 1))
       await rejectsWith('STORE_CLOSED', () => store.exclusive(async () => 1))
     },
   })

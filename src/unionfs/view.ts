@@ -133,7 +133,8 @@ export class UnionView {
 
   /**
    * Mounts a tree or a view over a directory. What is below it is hidden, belongs to the mount, and is no part of the
-   * diff or of snapshots of this view. Names cannot be moved or linked across (EXDEV).
+   * diff or of snapshots of this view. Names cannot be moved or linked across (EXDEV). A view can be mounted in several
+   * others at once, read-only in some: all see the same files.
    *
    * @returns ends the mount; what lay there shows again
    * @throws Node's error (syscall `mount`) ENOENT, ENOTDIR, or EBUSY when the view is mounted within itself
@@ -144,10 +145,10 @@ export class UnionView {
       source instanceof UnionView
         ? source.#superblock
         : new Superblock(source, { storage: this.#superblock.storage })
-    const point = attempt('mount', path, undefined, () =>
+    const mount = attempt('mount', path, undefined, () =>
       mountOn(this.#kernel, name, superblock, options.readOnly ?? false),
     )
-    return () => unmount(point, superblock)
+    return () => unmount(mount)
   }
 
   /** Begins to record what is asked of this view; `stop()` ends it. */

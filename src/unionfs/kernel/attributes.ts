@@ -15,7 +15,6 @@ import {
   S_ISVTX,
 } from './identity.js'
 import { stampMeta, type Kernel } from './kernel.js'
-import { TreeNode } from '../node.js'
 import { type AnyNode, type UpperNode } from './upper.js'
 
 export interface Time {
@@ -72,8 +71,7 @@ export function utimes(kernel: Kernel, node: UpperNode, atime: Time, mtime: Time
 /** @param mode bits as access(2): 4 read, 2 write, 1 execute; 0 asks whether it is there */
 export function access(kernel: Kernel, path: string, mode: number): void {
   const node = kernel.get(path, true)
-  const sb = node instanceof TreeNode ? kernel.superblock : node.superblock
-  if ((mode & MAY_WRITE) !== 0 && sb.isReadOnly) fail('EROFS')
+  if ((mode & MAY_WRITE) !== 0 && kernel.isReadOnly(kernel.walk(path, true))) fail('EROFS')
   if (mode !== 0 && !isPermitted(kernel.identity, node, mode)) fail('EACCES')
 }
 

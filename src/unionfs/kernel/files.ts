@@ -40,7 +40,10 @@ export function open(kernel: Kernel, path: string, flags: number, mode: number):
   // __O_TMPFILE needs an inode without a name; nothing in Node asks for it.
   const node =
     (flags & O.CREAT) === 0 ? openExisting(kernel, path, flags) : openOrCreate(kernel, path, flags, mode)
-  return kernel.open({ node, flags, path, position: 0 })
+  // Only what is mounted somewhere can be behind a read-only mount.
+  const isMounted = node.superblock.mounts.size > 0 && !isWritable(flags)
+  const isReadOnly = isMounted && kernel.isReadOnly(kernel.walk(path, true))
+  return kernel.open({ node, flags, path, position: 0, isReadOnly })
 }
 
 function openExisting(kernel: Kernel, path: string, flags: number): UpperNode {

@@ -7,7 +7,7 @@ import { fail, type ErrnoCode } from './fault.js'
 import { isPermitted, MAY_EXEC, MAY_WRITE, type Identity } from './identity.js'
 import { Walk, walkPlain, type LookupObserver, type WalkContext } from './resolve.js'
 import type { Superblock } from './superblock.js'
-import { UpperNode, type AnyNode, type Clock } from './upper.js'
+import { UpperNode, childOf, type AnyNode, type Clock } from './upper.js'
 
 /** What happened to an entry. `path` is from the root, without symlinks. */
 export interface ChangeEvent {
@@ -22,6 +22,8 @@ export interface OpenFile {
   readonly flags: number
   readonly path: string
   position: number
+  /** It was opened through a mount that takes no changes. */
+  readonly isReadOnly: boolean
 }
 
 const FIRST_FD = 3
@@ -110,8 +112,23 @@ export class Kernel implements WalkContext {
   /** Like `hold`, ready to be changed. @throws Fault EROFS */
   own(walk: Walk): UpperNode {
     const node = this.hold(walk)
-    if (node.superblock.isReadOnly) fail('EROFS')
+    if (this.isReadOnly(walk)) fail('EROFS')
     return node
+  }
+
+  /** Whether nothing can be changed where a walk ended: that is a matter of the mount, not of the file. */
+  isReadOnly(walk: Walk): boolean {
+    let { isReadOnly } = this.superblock
+    let at: AnyNode | undefined = this.superblock.root
+    for (let i = 0; at !== undefined; i++) {
+      while (at instanceof UpperNode && at.mounted !== undefined) {
+        isReadOnly = at.mounted.isReadOnly
+        at = at.mounted.root
+      }
+      if (i === walk.names.length) break
+      at = childOf(at, walk.names[i]!)
+    }
+    return isReadOnly
   }
 
   /** Like `own`, by path. */
@@ -199,9 +216,10 @@ function pathOf(node: UpperNode, kernel: Kernel): string {
   let at = node
   for (;;) {
     if (at.superblock.root === at) {
-      const { mountPoint } = at.superblock
-      if (at.superblock === kernel.superblock || mountPoint === undefined) break
-      at = mountPoint
+      const point: UpperNode | undefined =
+        at.superblock === kernel.superblock ? undefined : pointIn(at, kernel)
+      if (point === undefined) break
+      at = point
       continue
     }
     const link = at.links[0]
@@ -210,6 +228,15 @@ function pathOf(node: UpperNode, kernel: Kernel): string {
     at = link.parent
   }
   return names.length === 0 ? '' : '/' + names.reverse().join('/')
+}
+
+/** Where a mounted root shows in a kernel's view; the first of several places. */
+function pointIn(root: UpperNode, kernel: Kernel): UpperNode | undefined {
+  for (const { point } of root.superblock.mounts) {
+    const { superblock } = point
+    if (superblock === kernel.superblock || pointIn(superblock.root, kernel) !== undefined) return point
+  }
+  return undefined
 }
 
 /** Sets mtime and ctime to now: the content changed. */

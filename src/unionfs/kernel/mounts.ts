@@ -1,30 +1,40 @@
-// Mounting a superblock over a directory of another.
+// Mounting a superblock over a directory of another. One may be mounted at several places: they show the same files.
 import { fail } from './fault.js'
 import type { Kernel } from './kernel.js'
 import type { Superblock } from './superblock.js'
 import type { UpperNode } from './upper.js'
 
-/** @returns the directory that is covered now */
-export function mountOn(
-  kernel: Kernel,
-  path: string,
-  superblock: Superblock,
-  isReadOnly: boolean,
-): UpperNode {
-  const walk = kernel.walk(path, true)
-  if (walk.node.kind !== 'dir') fail('ENOTDIR')
-  // A superblock that is seen twice, or within itself, would make paths without end.
-  if (superblock === kernel.superblock || superblock.mountPoint !== undefined) fail('EBUSY')
-  const point = kernel.hold(walk)
-  superblock.mountPoint = point
-  superblock.isReadOnly = isReadOnly
-  point.mounted = superblock
-  return point
+/** One place at which a superblock shows. */
+export interface Mount {
+  readonly superblock: Superblock
+  /** The root of what is mounted. */
+  readonly root: UpperNode
+  /** Nothing can be changed through this mount. */
+  readonly isReadOnly: boolean
+  /** The directory that it covers. */
+  readonly point: UpperNode
 }
 
-export function unmount(point: UpperNode, superblock: Superblock): void {
-  if (point.mounted !== superblock) return
-  point.mounted = undefined
-  superblock.mountPoint = undefined
-  superblock.isReadOnly = false
+export function mountOn(kernel: Kernel, path: string, superblock: Superblock, isReadOnly: boolean): Mount {
+  const walk = kernel.walk(path, true)
+  if (walk.node.kind !== 'dir') fail('ENOTDIR')
+  const point = kernel.hold(walk)
+  // A superblock that is seen within itself would make paths without end.
+  if (isWithin(point.superblock, superblock)) fail('EBUSY')
+  const mount: Mount = { superblock, root: superblock.root, isReadOnly, point }
+  superblock.mounts.add(mount)
+  point.mounted = mount
+  return mount
+}
+
+/** Whether `inner` is `outer`, or is mounted somewhere below it. */
+function isWithin(inner: Superblock, outer: Superblock): boolean {
+  if (inner === outer) return true
+  for (const { point } of inner.mounts) if (isWithin(point.superblock, outer)) return true
+  return false
+}
+
+export function unmount(mount: Mount): void {
+  mount.superblock.mounts.delete(mount)
+  if (mount.point.mounted === mount) mount.point.mounted = undefined
 }

@@ -3,6 +3,7 @@
 import { childrenOf, type Children } from '../children.js'
 import { joinPath, parentOf, baseNameOf } from '../../path.js'
 import type { TreeNode } from '../node.js'
+import type { Mount } from './mounts.js'
 import { TreeNode as Node } from '../node.js'
 import { UpperStorage } from './file-data.js'
 import { UpperNode } from './upper.js'
@@ -22,9 +23,9 @@ export class Superblock {
   readonly storage: UpperStorage
   /** st_dev. */
   readonly dev: number
-  isReadOnly: boolean
-  /** The directory over which it is mounted; `undefined` for a view's own. */
-  mountPoint: UpperNode | undefined
+  readonly isReadOnly: boolean
+  /** Where it is mounted; nowhere for most views' own. */
+  readonly mounts = new Set<Mount>()
   /** Directories that were copied up, by their path in the lower tree. */
   readonly #copied = new Map<string, UpperNode>()
   readonly #lowerPaths = new WeakMap<UpperNode, string>()

@@ -6,6 +6,7 @@
 import type { Children } from '../children.js'
 import { TreeNode, nextIno, type NodeKind, type Xattrs } from '../node.js'
 import { FileData } from './file-data.js'
+import type { Mount } from './mounts.js'
 import type { Superblock } from './superblock.js'
 
 export type AnyNode = UpperNode | TreeNode
@@ -58,7 +59,7 @@ export class UpperNode {
   /** The node as a tree has it; `undefined` while it differs from the last freeze. */
   frozen: TreeNode | undefined
   /** What is mounted over this directory. */
-  mounted: Superblock | undefined
+  mounted: Mount | undefined
 
   private constructor(
     superblock: Superblock,
