@@ -71,6 +71,16 @@ async function addLayer(store: Store, below: Promise<Tree>, layer: LayerRef): Pr
   }
 }
 
+/**
+ * Makes a layer's index, unless it is there and whole. Opening a tree does it by itself; a layer that has just come in is
+ * still in the page cache, which makes this the cheapest moment.
+ *
+ * @throws as `openTree`, for what can be wrong with a layer by itself
+ */
+export async function indexLayer(store: Store, layer: LayerRef): Promise<void> {
+  await readIndexed(store, layer.diffID, await openLayerBlob(store, layer.descriptor, layer.diffID))
+}
+
 /** Sidecar kind of layer indexes; their key is the diffID's hex digits. */
 const INDEX_KIND = 'layer-index'
 
