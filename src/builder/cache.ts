@@ -163,7 +163,7 @@ export class CacheStore {
       const inputs = mergeLinks(own?.inputs ?? [], record.inputs)
       this.#pending.set(
         `k${next}`,
-        encodeKeyRecord({ ...record, inputs, result: own?.result ?? record.result }),
+        encodeKeyRecord({ digest: record.digest, inputs, result: own?.result ?? record.result }),
       )
       for (const [i, links] of record.inputs.entries()) {
         for (const link of links) {
@@ -241,7 +241,7 @@ export class CacheStore {
         known.inputs,
         known.inputs.map((_, i) => (i === input ? added : [])),
       )
-      this.#pending.set(`k${id}`, encodeKeyRecord({ ...known, inputs }))
+      this.#pending.set(`k${id}`, encodeKeyRecord({ digest: known.digest, inputs, result: known.result }))
     }
   }
 
@@ -261,7 +261,7 @@ export class CacheStore {
     const nowMs = this.#nowMs()
     if (record?.result === undefined || nowMs - record.result.lastUsedMs < TOUCH_AFTER_MS) return
     const result = { ...record.result, lastUsedMs: nowMs, useCount: record.result.useCount + 1 }
-    this.#pending.set(`k${id}`, encodeKeyRecord({ ...record, result }))
+    this.#pending.set(`k${id}`, encodeKeyRecord({ digest: record.digest, inputs: record.inputs, result }))
   }
 
   /** Something small beside the keys, e.g. what explanations need. Visible at once, durable after `flush`. */

@@ -1,5 +1,5 @@
 // Bytes of a cache record: fixed-width digests, variable-length numbers, nothing repeated. Pure.
-import type { Descriptor } from '../descriptor.js'
+import { hexSlice } from '#platform'
 import { MEDIA_TYPES } from '../descriptor.js'
 import type { Digest, DiffID } from '../digest.js'
 import type { LayerRef } from './vertex.js'
@@ -48,7 +48,6 @@ const KNOWN_TYPES: readonly string[] = [
 /** Characters of a key id: 160 bits in hex. */
 export const ID_LENGTH = 40
 
-const HEX = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, '0'))
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
@@ -105,10 +104,34 @@ export function decodeKeyRecord(bytes: Uint8Array): KeyRecord | undefined {
   }
 }
 
+/** Lookups ask for results only; the links are read when someone asks for them. */
 function readRecord(input: Reader): KeyRecord | undefined {
   if (input.number() !== VERSION) return undefined
   const flags = input.number()
   const digest = `sha256:${input.hex(32)}` as Digest
+  const start = input.position
+  skipInputs(input)
+  const result = flags & HAS_RESULT ? readResult(input) : undefined
+  let inputs: KeyLink[][] | undefined
+  return {
+    digest,
+    result,
+    get inputs() {
+      return (inputs ??= readInputs(input.from(start)))
+    },
+  }
+}
+
+function skipInputs(input: Reader): void {
+  for (let i = input.count(); i > 0; i--) {
+    for (let j = input.count(); j > 0; j--) {
+      input.skip(ID_LENGTH / 2)
+      if (input.number() === 1) input.skip(32)
+    }
+  }
+}
+
+function readInputs(input: Reader): KeyLink[][] {
   const inputs: KeyLink[][] = []
   for (let i = input.count(); i > 0; i--) {
     const links: KeyLink[] = []
@@ -118,7 +141,7 @@ function readRecord(input: Reader): KeyRecord | undefined {
     }
     inputs.push(links)
   }
-  return { digest, inputs, result: flags & HAS_RESULT ? readResult(input) : undefined }
+  return inputs
 }
 
 function readResult(input: Reader): StoredResult {
@@ -140,14 +163,14 @@ function readLayerRef(input: Reader): LayerRef {
   const size = input.number()
   const type = input.number()
   const mediaType = type === 0 ? input.text() : (KNOWN_TYPES[type] ?? '')
-  const annotations: Record<string, string> = {}
   const count = input.count()
+  if (count === 0) return { descriptor: { mediaType, digest, size }, diffID }
+  const annotations: Record<string, string> = {}
   for (let i = 0; i < count; i++) {
     const name = input.text()
     annotations[name] = input.text()
   }
-  const descriptor: Descriptor = { mediaType, digest, size, ...(count > 0 && { annotations }) }
-  return { descriptor, diffID }
+  return { descriptor: { mediaType, digest, size, annotations }, diffID }
 }
 
 /** Ids side by side, as a link's value holds them. */
@@ -158,8 +181,10 @@ export function encodeIds(ids: readonly string[]): Uint8Array {
 }
 
 export function decodeIds(bytes: Uint8Array): string[] {
-  const input = new Reader(bytes)
-  return Array.from({ length: Math.floor(bytes.length / (ID_LENGTH / 2)) }, () => input.hex(ID_LENGTH / 2))
+  const width = ID_LENGTH / 2
+  const out: string[] = []
+  for (let at = 0; at + width <= bytes.length; at += width) out.push(hexSlice(bytes, at, at + width))
+  return out
 }
 
 class Writer {
@@ -231,9 +256,24 @@ class Reader {
   }
 
   hex(count: number): string {
+    const start = this.#at
+    this.skip(count)
+    return hexSlice(this.#bytes, start, this.#at)
+  }
+
+  skip(count: number): void {
     if (this.#at + count > this.#bytes.length) throw new RangeError('cache record is cut short')
-    let out = ''
-    for (const end = this.#at + count; this.#at < end; this.#at++) out += HEX[this.#bytes[this.#at]!]!
+    this.#at += count
+  }
+
+  get position(): number {
+    return this.#at
+  }
+
+  /** Another reader of the same bytes. */
+  from(position: number): Reader {
+    const out = new Reader(this.#bytes)
+    out.#at = position
     return out
   }
 

@@ -14,3 +14,7 @@ export function createSha256(): Sha256 {
     hex: () => bytesToHex(state.digest()),
   }
 }
+
+export function hexSlice(bytes: Uint8Array, start: number, end: number): string {
+  return bytesToHex(bytes.subarray(start, end))
+}

@@ -11,4 +11,6 @@ export interface Platform {
   /** sha256 of bytes, or of a string's UTF-8 form, as 64 lower-case hex digits. */
   sha256Hex(data: Uint8Array | string): string
   createSha256(): Sha256
+  /** Lower-case hex digits of `bytes[start..end)`. */
+  hexSlice(bytes: Uint8Array, start: number, end: number): string
 }
