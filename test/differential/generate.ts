@@ -3,7 +3,9 @@ import type { Case, LayerEntry, Step } from './case.js'
 import { Random } from './random.js'
 
 const NAMES = ['a', 'b', 'c', 'd', 'e']
-const ODD_NAMES = ['\u00c3\u00a9', '\xff\xfe', 'with space', '.hidden', 'x'.repeat(255)]
+/** Three of it stay below 256 bytes, beyond which overlayfs refuses to rename a lower directory. */
+const LONG_NAME = 'x'.repeat(80)
+const ODD_NAMES = ['\u00c3\u00a9', '\xff\xfe', 'with space', '.hidden', LONG_NAME]
 const MODES = [0o644, 0o600, 0o755, 0o444, 0o000, 0o4755, 0o2755, 0o666, 0o6711, 0o2644]
 const DIR_MODES = [0o755, 0o755, 0o755, 0o700, 0o777, 0o1777, 0o2775, 0o555, 0o711, 0o3777]
 const IDS = [0, 0, 0, 1000, 1001, 4_000_000_000]
@@ -279,7 +281,7 @@ function stepPath(random: Random, known: readonly string[]): unknown {
   if (random.chance(0.02)) return ''
   if (random.chance(0.02)) return '/'
   if (random.chance(0.02)) return `/${random.pick(['.', '..', '../..', '../a', './b'])}`
-  if (random.chance(0.01)) path = 'n'.repeat(256)
+  if (random.chance(0.01)) path = 'n'.repeat(random.pick([255, 256]))
   if (random.chance(0.01)) return { repeat: '/a/..', times: 900 }
   if (random.chance(0.08)) path = `${path}${random.pick(['/', '//', '/.', '/..', '/../b', '/./c'])}`
   if (random.chance(0.7)) path = `/${path}`

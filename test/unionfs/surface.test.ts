@@ -149,7 +149,7 @@ const WRONG: Readonly<Record<string, readonly (readonly unknown[])[]>> = {
     ['F', 'N', -1],
   ],
   cp: [
-    ...BAD_PATHS.filter((path) => path === undefined || typeof path === 'number').flatMap((path) => [
+    ...[undefined, 5].flatMap((path) => [
       [path, 'N'],
       ['F', path],
     ]),
