@@ -22,6 +22,8 @@ import { blobNotFound, checkExpectation, measure, verified } from './verify.js'
 
 /** Reads of a whole blob come in pieces of this size. */
 const READ_BYTES = 1 << 20
+/** Bytes at hand up to this size are hashed before they are written, and not written when they are there. */
+const PIECE_BYTES = 1 << 20
 /** Up to this size a blob is read at once, without a turn of the event loop. */
 const READ_AT_ONCE = 256 << 10
 /** A put of bytes that are there renews the blob's time when it is older than this, so gc sees that it is wanted. */
@@ -61,11 +63,11 @@ export class DiskBlobStore implements BlobStore {
     options: { readonly signal?: AbortSignal | undefined } = {},
   ): Promise<BlobInfo> {
     throwIfAborted(options.signal)
-    if (bytes instanceof Uint8Array) {
+    if (bytes instanceof Uint8Array && bytes.byteLength <= PIECE_BYTES) {
       const info = { digest: digestOf(bytes), size: bytes.byteLength }
       checkExpectation(info, expect)
-      if (await this.#renew(info)) return info
-      return this.#write(bytes, info, options.signal)
+      if (!(await this.#renew(info))) await this.#writePiece(bytes, info)
+      return info
     }
     if (expect.digest !== undefined && (await this.#renew(expect as BlobInfo))) {
       return measure(bytes, expect, () => throwIfAborted(options.signal))
@@ -202,6 +204,21 @@ export class DiskBlobStore implements BlobStore {
     } catch (error) {
       // A layout that we may only read is not swept by us either.
       if (isReadOnlyError(error)) return true
+      throw error
+    }
+  }
+
+  async #writePiece(bytes: Uint8Array, info: BlobInfo): Promise<void> {
+    const temp = await createTemp(this.#disk, 0o444)
+    let closed = false
+    try {
+      this.#disk.fs.write(temp.fd, bytes)
+      if (this.#disk.durability === 'full') await this.#disk.fs.sync(temp.fd)
+      closed = true
+      this.#disk.fs.close(temp.fd)
+      await this.#publish(temp.path, info)
+    } catch (error) {
+      discardTemp(this.#disk, temp, closed)
       throw error
     }
   }
