@@ -5,7 +5,14 @@ import { functionsExecutor, sandboxExecutor, shellExecutor, treeAfter } from '..
 import type { Executor, FunctionContext } from '../../src/builder/index.js'
 import { CONFORMANCE_LINES, ConformanceError, executorCases } from '../../src/testing/index.js'
 import { peerTest } from '../peers.js'
-import { busyboxLayers, busyboxRoot, canSandbox, removeSandboxFolders, smallRoot } from './harness.js'
+import {
+  busyboxLayers,
+  busyboxRoot,
+  canSandbox,
+  removeSandboxFolders,
+  sandboxFolder,
+  smallRoot,
+} from './harness.js'
 
 const tree = smallRoot().base
 
@@ -75,7 +82,7 @@ describe('functions', () => {
 describe('sandbox', async () => {
   const { store, layers } = await busyboxLayers()
   afterAll(removeSandboxFolders)
-  const executor = sandboxExecutor({ store })
+  const executor = sandboxExecutor({ store, folder: sandboxFolder() })
   const root = await busyboxRoot()
   for (const { name, run } of executorCases({ executor, root, layers })) peerTest(name, canSandbox, run)
 })

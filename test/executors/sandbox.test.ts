@@ -17,6 +17,7 @@ import { createMemoryStore, openDiskStore } from '../../src/store/index.js'
 import { commitDiff, EMPTY_TREE, openTree, UnionView, type Tree } from '../../src/unionfs/index.js'
 import { peerTest } from '../peers.js'
 import {
+  busybox,
   busyboxLayers,
   busyboxRoot,
   canSandbox,
@@ -102,7 +103,7 @@ describe('what a RUN can reach', () => {
   sandboxTest('set-id bits are kept in the layer and without effect', async () => {
     const { run } = await sandboxOver()
     const { exitCode, stdout, stderr } = await run(
-      'cp /bin/busybox /tmp/b && chmod 4755 /tmp/b && su -s /bin/sh games -c "/tmp/b id -u"',
+      'cp /bin/busybox /tmp/busybox && chmod 4755 /tmp/busybox && su -s /bin/sh games -c "/tmp/busybox id -u"',
     )
     expect([exitCode, stdout, stderr]).toEqual([0, '5\n', ''])
   })
@@ -288,6 +289,31 @@ describe('nothing stays', () => {
   })
 
   sandboxTest(
+    'after 200 runs that are ended at random moments',
+    async () => {
+      const before = mounts()
+      const { run, folder } = await sandboxOver()
+      await run('true')
+      const mark = `321${process.pid}`
+      let state = 7
+      const random = (): number => (state = (state * 48_271) % 0x7fff_ffff) / 0x7fff_ffff
+      const one = async (): Promise<void> => {
+        const signal = AbortSignal.timeout(Math.floor(random() * 60))
+        await run(`(sleep ${mark} &) ; setsid sleep ${mark}`, { signal }).catch(
+          (error: { code?: string }) => {
+            if (error.code !== 'ABORT_ERR') throw error
+          },
+        )
+      }
+      for (let round = 0; round < 50; round++) await Promise.all([one(), one(), one(), one()])
+      expect(processesWith(`sleep\0${mark}`)).toEqual([])
+      expect(mounts()).toEqual(before)
+      expect(readdirSync(join(folder, 'runs'))).toEqual([])
+    },
+    120_000,
+  )
+
+  sandboxTest(
     'after SIGKILL of ourselves: the processes end, and the next start cleans the folder',
     async () => {
       const before = mounts()
@@ -302,7 +328,7 @@ describe('nothing stays', () => {
       import { readFileSync } from 'node:fs'
       const view = new UnionView()
       for (const d of ['bin', 'dev', 'proc', 'work', 'etc']) view.fs.mkdirSync('/' + d)
-      view.fs.writeFileSync('/bin/busybox', readFileSync('${spawnSync('which', ['busybox'], { encoding: 'utf8' }).stdout.trim()}'), { mode: 0o755 })
+      view.fs.writeFileSync('/bin/busybox', readFileSync('${busybox}'), { mode: 0o755 })
       const executor = sandboxExecutor({ store: createMemoryStore(), folder: '${folder}' })
       await executor.run({ view, argv: ['/bin/busybox', 'sleep', '${mark}'], commandLine: '', env: [], cwd: '/', user: '', mounts: [], network: 'none', onOutput() {} })`
       for (let round = 0; round < 5; round++) {
@@ -430,6 +456,52 @@ describe('builds', () => {
   })
 })
 
+const dist = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), 'dist')
+const AS_NOBODY = ['--reuid', '65534', '--regid', '65534', '--clear-groups']
+const nobodyCanRead =
+  isRoot && spawnSync('setpriv', [...AS_NOBODY, 'test', '-r', join(dist, 'index.js')]).status === 0
+
+describe('without root', () => {
+  peerTest(
+    'a user namespace with one user: changes as they are, owners all root, other users refused',
+    canSandbox && nobodyCanRead,
+    () => {
+      const script = `
+        import { sandboxExecutor, treeAfter } from '${dist}/builder/index.js'
+        import { createMemoryStore } from '${dist}/store/index.js'
+        import { UnionView, commitDiff, EMPTY_TREE } from '${dist}/unionfs/index.js'
+        import { readFileSync } from 'node:fs'
+        const root = new UnionView()
+        for (const d of ['bin', 'dev', 'proc', 'work/d', 'etc']) root.fs.mkdirSync('/' + d, { recursive: true })
+        root.fs.writeFileSync('/bin/busybox', readFileSync('${busybox}'), { mode: 0o755 })
+        for (const n of ['sh', 'rm', 'mkdir', 'ln', 'id']) root.fs.symlinkSync('busybox', '/bin/' + n)
+        for (const n of ['a', 'b']) root.fs.writeFileSync('/work/d/' + n, n)
+        const store = createMemoryStore()
+        const layers = [await commitDiff(store, EMPTY_TREE, root.snapshot())]
+        const executor = sandboxExecutor({ store })
+        const request = (line, user) => ({ view: UnionView.open(root.snapshot()), argv: ['/bin/sh', '-c', line], commandLine: line,
+          env: [['PATH', '/bin']], cwd: '/work', user, mounts: [], network: 'none', layers, onOutput() {} })
+        const first = request('rm -r d && mkdir d && echo n > d/new && ln d/new hard', '')
+        const result = await executor.run(first)
+        const after = treeAfter(first, result)
+        const refused = await executor.run(request('true', '5')).catch((error) => error.code)
+        const { uid, nlink } = after.lookup('work/hard')
+        const changes = new UnionView(after, {}, root.snapshot()).changes().map((c) => c.kind + c.path)
+        console.log(JSON.stringify({ exitCode: result.exitCode, refused, uid, nlink, changes }))`
+      const args = [...AS_NOBODY, process.execPath, '--input-type=module', '-e', script]
+      const { stdout, stderr } = spawnSync('setpriv', args, { encoding: 'utf8', cwd: '/' })
+      expect(stderr).toBe('')
+      expect(JSON.parse(stdout)).toEqual({
+        exitCode: 0,
+        refused: 'EXECUTOR_CAPABILITY',
+        uid: 0,
+        nlink: 2,
+        changes: ['C/work', 'C/work/d', 'D/work/d/a', 'D/work/d/b', 'A/work/d/new', 'A/work/hard'],
+      })
+    },
+  )
+})
+
 describe('where it cannot work', () => {
   test('the error says what is missing and what to use instead', async () => {
     const script = `
@@ -479,4 +551,3 @@ describe('sandbox and shell agree', () => {
     }
   })
 })
-

@@ -47,7 +47,8 @@ export function sandboxExecutor(options: SandboxOptions): Executor {
 async function open(options: SandboxOptions): Promise<Sandbox> {
   const { requireHost } = await import('./sandbox/host.js')
   const { Sandbox, sandboxFolder } = await import('./sandbox/run.js')
-  return new Sandbox(requireHost(), options.store, options.folder ?? sandboxFolder(options.store))
+  const host = requireHost()
+  return new Sandbox(host, options.store, options.folder ?? sandboxFolder(options.store, host))
 }
 
 /** Whether this machine can run the sandbox; if not, what is missing, as people read it. Tries it out, once in a process. */

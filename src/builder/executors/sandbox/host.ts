@@ -113,6 +113,15 @@ export function fileCommand(host: SandboxHost, program: Program, args: readonly 
   return [...own, programs[program], ...args]
 }
 
+/** Removes a folder of layers or runs; without root, directories in it may be closed to us outside of a user namespace. */
+export function removeFolder(host: SandboxHost, folder: string): void {
+  if (host.privileged) rmSync(folder, { recursive: true, force: true })
+  else {
+    const [command, ...args] = fileCommand(host, 'sh', ['-c', 'rm -rf -- "$1"', 'sh', folder])
+    spawnSync(command!, args, { stdio: 'ignore' })
+  }
+}
+
 /** @throws BuildError EXECUTOR_MISSING (data: missing, instead) where this machine has no sandbox */
 export function requireHost(): SandboxHost {
   const { host, missing } = checkHost()

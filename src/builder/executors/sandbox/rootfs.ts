@@ -1,7 +1,7 @@
 // A root file system on disk, as the lower directories of an overlay: one folder for each layer on its chain, made once and
 // kept; one for what a view has beyond its layers. Effect.
 import { randomBytes } from 'node:crypto'
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { chainIDs, hexOf } from '../../../digest.js'
 import { BuildError, throwIfAborted } from '../../../errors.js'
@@ -15,7 +15,7 @@ import {
   type Tree,
 } from '../../../unionfs/index.js'
 import { feed } from './child.js'
-import { fileCommand, type SandboxHost } from './host.js'
+import { fileCommand, removeFolder, type SandboxHost } from './host.js'
 import { overlayEntries } from './overlay-tar.js'
 
 /** Folder names are a part of the chainID, so that the paths of a mount's layers fit into one page. */
@@ -82,7 +82,7 @@ async function makeFolder(
     await unpackChanges(options.host, draft, after, changeset)
     renameSync(draft, target)
   } catch (error) {
-    rmSync(draft, { recursive: true, force: true })
+    removeFolder(options.host, draft)
     // Another process was first; its folder is as good.
     if (!existsSync(target)) throw error
   }
@@ -134,16 +134,16 @@ export function copyRoot(host: SandboxHost, folder: string, tree: Tree): void {
 }
 
 /** Removes the folders of runs whose process has gone. Their mounts went with their namespaces. */
-export function removeStaleRuns(folder: string): void {
-  const runs = join(folder, 'runs')
-  if (!existsSync(runs)) return
-  for (const name of readdirSync(runs)) {
-    if (!isAlive(Number(name.split('-')[0]))) rmSync(join(runs, name), { recursive: true, force: true })
-  }
-  for (const name of existsSync(join(folder, 'layers')) ? readdirSync(join(folder, 'layers')) : []) {
-    const pid = /^\.draft-(\d+)-/.exec(name)?.[1]
-    if (pid !== undefined && !isAlive(Number(pid)))
-      rmSync(join(folder, 'layers', name), { recursive: true, force: true })
+export function removeStaleRuns({ folder, host }: RootfsOptions): void {
+  for (const [part, pattern] of [
+    ['runs', /^(\d+)-/],
+    ['layers', /^\.draft-(\d+)-/],
+  ] as const) {
+    const names = existsSync(join(folder, part)) ? readdirSync(join(folder, part)) : []
+    for (const name of names) {
+      const pid = pattern.exec(name)?.[1]
+      if (pid !== undefined && !isAlive(Number(pid))) removeFolder(host, join(folder, part, name))
+    }
   }
 }
 

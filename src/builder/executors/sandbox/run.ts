@@ -4,7 +4,7 @@
 // bubblewrap and its children die with us. What is left after SIGKILL is a folder, which the next start removes.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import type { Writable } from 'node:stream'
 import { join, resolve } from 'node:path'
@@ -14,7 +14,7 @@ import { applyChangeset, diffTrees, EMPTY_TREE, openTree, type Tree } from '../.
 import type { ExecRequest, ExecResult } from '../../executor.js'
 import { readAccountFiles, resolveIdentity, type Identity } from '../accounts.js'
 import { bubblewrapArguments, HOSTNAME, type SandboxFiles } from './bubblewrap.js'
-import { librariesOf, namespaceCommand, type SandboxHost } from './host.js'
+import { librariesOf, namespaceCommand, removeFolder, type SandboxHost } from './host.js'
 import { findPlaces, type Places, type SecretFile } from './places.js'
 import { copyRoot, materialiseLayers, removeStaleRuns, unpackChanges, type RootfsOptions } from './rootfs.js'
 import { readUpperFolder } from './upper.js'
@@ -52,14 +52,14 @@ export class Sandbox {
   async run(request: ExecRequest): Promise<ExecResult> {
     const identity = resolveIdentity(request.user, readAccountFiles(request.view.fs))
     if (!this.#host.privileged && identity.uid !== 0) throw unprivilegedUser(request.user)
-    if (!this.#cleaned) removeStaleRuns(this.#options.folder)
+    if (!this.#cleaned) removeStaleRuns(this.#options)
     this.#cleaned = true
     const run = join(this.#options.folder, 'runs', `${process.pid}-${randomBytes(6).toString('hex')}`)
     for (const name of ['upper', 'work', 'merged']) mkdirSync(join(run, name), { recursive: true })
     try {
       return await this.#runIn(run, request, identity)
     } finally {
-      rmSync(run, { recursive: true, force: true })
+      removeFolder(this.#host, run)
     }
   }
 
@@ -216,9 +216,9 @@ function timeout(request: ExecRequest): BuildError {
 }
 
 /** Beside the store's blobs, or in the system's temporary folder, until the process ends. */
-export function sandboxFolder(store: Store): string {
+export function sandboxFolder(store: Store, host: SandboxHost): string {
   if (store.path !== undefined) return join(resolve(store.path), 'lamella', 'sandbox')
   const temporary = mkdtempSync(join(tmpdir(), 'lamella-sandbox-'))
-  process.once('exit', () => rmSync(temporary, { recursive: true, force: true }))
+  process.once('exit', () => removeFolder(host, temporary))
   return temporary
 }
