@@ -105,21 +105,30 @@ export function decodeKeyRecord(bytes: Uint8Array): KeyRecord | undefined {
 }
 
 /** Lookups ask for results only; the links are read when someone asks for them. */
+class DecodedRecord implements KeyRecord {
+  readonly digest: Digest
+  readonly result: StoredResult | undefined
+  readonly #links: Reader
+  #inputs: KeyLink[][] | undefined
+
+  constructor(digest: Digest, links: Reader, result: StoredResult | undefined) {
+    this.digest = digest
+    this.result = result
+    this.#links = links
+  }
+
+  get inputs(): readonly (readonly KeyLink[])[] {
+    return (this.#inputs ??= readInputs(this.#links))
+  }
+}
+
 function readRecord(input: Reader): KeyRecord | undefined {
   if (input.number() !== VERSION) return undefined
   const flags = input.number()
   const digest = `sha256:${input.hex(32)}` as Digest
-  const start = input.position
+  const links = input.clone()
   skipInputs(input)
-  const result = flags & HAS_RESULT ? readResult(input) : undefined
-  let inputs: KeyLink[][] | undefined
-  return {
-    digest,
-    result,
-    get inputs() {
-      return (inputs ??= readInputs(input.from(start)))
-    },
-  }
+  return new DecodedRecord(digest, links, flags & HAS_RESULT ? readResult(input) : undefined)
 }
 
 function skipInputs(input: Reader): void {
@@ -145,13 +154,11 @@ function readInputs(input: Reader): KeyLink[][] {
 }
 
 function readResult(input: Reader): StoredResult {
-  const [createdMs, lastUsedMs, useCount, costMs, costBytes] = [
-    input.number(),
-    input.number(),
-    input.number(),
-    input.number(),
-    input.number(),
-  ]
+  const createdMs = input.number()
+  const lastUsedMs = input.number()
+  const useCount = input.number()
+  const costMs = input.number()
+  const costBytes = input.number()
   const layers: LayerRef[] = []
   for (let i = input.count(); i > 0; i--) layers.push(readLayerRef(input))
   return { layers, createdMs, lastUsedMs, useCount, costMs, costBytes }
@@ -266,14 +273,10 @@ class Reader {
     this.#at += count
   }
 
-  get position(): number {
-    return this.#at
-  }
-
-  /** Another reader of the same bytes. */
-  from(position: number): Reader {
+  /** Another reader at the same place. */
+  clone(): Reader {
     const out = new Reader(this.#bytes)
-    out.#at = position
+    out.#at = this.#at
     return out
   }
 
