@@ -47,7 +47,9 @@ export function readFlags(node: RawNode, known: Readonly<Record<string, FlagKind
       throw flagError(node, word, 'FLAG_INVALID', `duplicate flag specified: ${written}`)
     }
     const value = equals === -1 ? undefined : word.text.slice(equals + 1)
-    values.set(name, [...(earlier ?? []), readValue(node, word, written, kind, value)])
+    const read = readValue(node, word, written, kind, value)
+    if (earlier === undefined) values.set(name, [read])
+    else earlier.push(read)
   }
   return new Flags(values)
 }

@@ -175,11 +175,14 @@ export class LogicalLine {
 
   /** Place of the character at `offset`. */
   position(offset: number): { line: number; column: number } {
-    let piece = this.#pieces[0]
-    for (const next of this.#pieces) {
-      if (next.at > offset) break
-      piece = next
+    let low = 0
+    let high = this.#pieces.length
+    while (high - low > 1) {
+      const middle = (low + high) >> 1
+      if (this.#pieces[middle]!.at > offset) high = middle
+      else low = middle
     }
+    const piece = this.#pieces[low]
     if (piece === undefined) return { line: 1, column: 1 }
     return { line: piece.line, column: piece.column + (offset - piece.at) }
   }

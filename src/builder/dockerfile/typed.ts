@@ -291,9 +291,12 @@ class InstructionReader {
       parents: 'boolean',
       exclude: 'strings',
     })
+    const { sources, inline, dest } = this.#transfer()
     return {
       ...this.#base('copy'),
-      ...this.#transfer(),
+      sources,
+      inline,
+      dest,
       from: flags.string('from'),
       chown: flags.string('chown'),
       chmod: flags.string('chmod'),
@@ -314,9 +317,12 @@ class InstructionReader {
       unpack: 'boolean',
       exclude: 'strings',
     })
+    const { sources, inline, dest } = this.#transfer()
     return {
       ...this.#base('add'),
-      ...this.#transfer(),
+      sources,
+      inline,
+      dest,
       chown: flags.string('chown'),
       chmod: flags.string('chmod'),
       link: flags.boolean('link') ?? false,
