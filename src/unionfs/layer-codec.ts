@@ -42,13 +42,19 @@ const ID_MAX = 0xffff_fffe
  *         from an entry, all with `data.offset`
  */
 export function readLayer(archive: BlobReader | Uint8Array, options: ReadLayerOptions = {}): Changeset {
+  return [...readChanges(archive, options)]
+}
+
+/** As `readLayer`, one after the other. @internal */
+export function* readChanges(
+  archive: BlobReader | Uint8Array,
+  options: ReadLayerOptions = {},
+): Generator<Change> {
   const source = options.source ?? contentSourceOf(archive)
-  const out: Change[] = []
   for (const entry of scanTar(archive, options.limits)) {
     const change = changeOf(entry, source, options.origin)
-    if (change !== undefined) out.push(change)
+    if (change !== undefined) yield change
   }
-  return out
 }
 
 /** The blob as a content source; one per blob lets equal places be recognised without reading. */
@@ -149,13 +155,22 @@ const NEEDS_CLEANING = /(?:^|\/)(?:\.{0,2})(?:\/|$)/
 
 function cleanName(name: string, entry: TarEntry): string {
   let path = name.endsWith('/') ? name.slice(0, -1) : name
-  if (NEEDS_CLEANING.test(path)) {
+  if (mayNeedCleaning(path) && NEEDS_CLEANING.test(path)) {
     if (escapesRoot(path)) throw fault('LAYER_PATH_INVALID', entry, `${JSON.stringify(name)} leaves the root`)
     path = normalizePath(path)
   }
   if (path.length > NAME_MAX / 3) checkLengths(path, entry)
   return path
 }
+
+/** A quick look that spares most names the pattern: dots and slashes side by side, or at the beginning. */
+function mayNeedCleaning(path: string): boolean {
+  const first = path.charCodeAt(0)
+  return first === DOT || first === SLASH || path.endsWith('/') || path.includes('/.') || path.includes('//')
+}
+
+const DOT = 0x2e
+const SLASH = 0x2f
 
 function checkLengths(path: string, entry: TarEntry): void {
   const bytes = encodePath(path)

@@ -78,13 +78,28 @@ function layout({ counts: { n, dirs, metas, shas, holes }, textBytes, extraBytes
   return { ...columns, end: at }
 }
 
-/** @param xxh64  checksum of the index, not an identity */
-export function encodeLayerIndex(changeset: Changeset, xxh64: Xxh64): Uint8Array {
-  return new IndexWriter(changeset).finish(xxh64)
+/**
+ * @param xxh64  checksum of the index, not an identity
+ * @param dataOffsets  where each change's content lies in the tar that was just written, without holes; left out, the nodes
+ *                     say it themselves
+ */
+export function encodeLayerIndex(
+  changes: Iterable<Change>,
+  xxh64: Xxh64,
+  dataOffsets?: readonly number[],
+): Uint8Array {
+  const writer = new IndexWriter()
+  let index = 0
+  for (const change of changes) writer.add(change, dataOffsets?.[index++])
+  return writer.finish(xxh64)
 }
 
 class IndexWriter {
-  readonly #changes: Changeset
+  // Numbers, not nodes: the changes of a layer that is scanned need not be in memory together.
+  readonly #size: number[] = []
+  readonly #offset: number[] = []
+  readonly #mtimeSec: number[] = []
+  readonly #mtimeNsec: number[] = []
   readonly #dirOf: number[] = []
   readonly #metaOf: number[] = []
   readonly #names: string[] = []
@@ -100,16 +115,11 @@ class IndexWriter {
   readonly #shas: { index: number; hex: string }[] = []
   readonly #holes: { index: number; at: number }[] = []
 
-  constructor(changes: Changeset) {
-    this.#changes = changes
-  }
-
   finish(xxh64: Xxh64): Uint8Array {
-    for (const [i, change] of this.#changes.entries()) this.#add(change, i)
     // No name holds a NUL; without it between them, bytes that are not UTF-8 could join those of the next name.
     const text = encodePath(this.#dirNames.concat(this.#names, this.#targets).join('\0'))
     const counts = {
-      n: this.#changes.length,
+      n: this.#dirOf.length,
       dirs: this.#dirNames.length,
       metas: this.#metaWords.length / META_WORDS,
       shas: this.#shas.length,
@@ -130,7 +140,10 @@ class IndexWriter {
       this.#extra.length,
     ]
     setWords(view, CHECKED_FROM, numbers)
-    this.#setNodes(view, at)
+    setDoubles(view, at.size, this.#size)
+    setDoubles(view, at.offset, this.#offset)
+    setDoubles(view, at.mtimeSec, this.#mtimeSec)
+    setWords(view, at.mtimeNsec, this.#mtimeNsec)
     setWords(view, at.dir, this.#dirOf)
     setWords(view, at.meta, this.#metaOf)
     setWords(view, at.dirParent, this.#dirParents)
@@ -152,42 +165,49 @@ class IndexWriter {
     return out
   }
 
-  #setNodes(view: DataView, at: ReturnType<typeof layout>): void {
-    for (let i = 0; i < this.#changes.length; i++) {
-      const change = this.#changes[i]!
-      if (change.kind !== 'put') continue
-      const { node } = change
-      view.setFloat64(at.size + i * 8, node.size, true)
-      view.setFloat64(at.offset + i * 8, node.offset, true)
-      view.setFloat64(at.mtimeSec + i * 8, node.mtimeSec, true)
-      view.setUint32(at.mtimeNsec + i * 4, node.mtimeNsec, true)
-    }
-  }
-
-  #add(change: Change, index: number): void {
+  /** @param dataOffset  where a file's content lies; default: where the node says, holes included */
+  add(change: Change, dataOffset?: number): void {
     const { path } = change
     const whole = change.kind === 'opaque' || path === ''
     const cut = whole ? path.length : path.lastIndexOf('/')
-    this.#dirOf.push(this.#dir(cut < 0 ? '' : path.slice(0, cut)))
+    const dir = this.#isLastDir(path, cut)
+      ? this.#dirOf.at(-1)!
+      : this.#dir(cut < 0 ? '' : path.slice(0, cut))
     this.#names.push(whole ? '' : path.slice(cut + 1))
-    if (change.kind === 'put') this.#addNode(change.node, index)
+    if (change.kind === 'put') this.#addNode(change.node, dataOffset)
     else {
       this.#metaOf.push(this.#meta(KIND_CODE.get(change.kind)!, 0, 0, 0, 0))
+      this.#addNumbers(0, 0, 0, 0)
       if (change.kind === 'link') this.#targets.push(change.target)
     }
+    this.#dirOf.push(dir)
   }
 
-  #addNode(node: TreeNode, index: number): void {
+  #addNode(node: TreeNode, dataOffset: number | undefined): void {
+    const index = this.#dirOf.length
     const kind = KIND_CODE.get(node.kind)!
     const xattrs = node.xattrs === undefined ? 0 : this.#addXattrs(node.xattrs)
+    const offset = node.kind === 'file' && node.size > 0 ? (dataOffset ?? node.offset) : 0
     this.#metaOf.push(this.#meta(kind, node.mode, node.uid, node.gid, xattrs))
+    this.#addNumbers(node.size, offset, node.mtimeSec, node.mtimeNsec)
     if (HAS_TARGET[kind]) this.#targets.push(node.target)
     if (node.contentSha256 !== undefined && node.size > 0) this.#shas.push({ index, hex: node.contentSha256 })
-    if (node.source instanceof SparseContent) this.#addHoles(index, node.source)
+    if (dataOffset === undefined && node.source instanceof SparseContent) this.#addHoles(index, node.source)
+  }
+
+  #addNumbers(size: number, offset: number, sec: number, nsec: number): void {
+    this.#size.push(size)
+    this.#offset.push(offset)
+    this.#mtimeSec.push(sec)
+    this.#mtimeNsec.push(nsec)
+  }
+
+  #isLastDir(path: string, cut: number): boolean {
+    const last = this.#lastDir
+    return last !== undefined && Math.max(cut, 0) === last.length && path.startsWith(last)
   }
 
   #dir(path: string): number {
-    if (path === this.#lastDir) return this.#dirOf.at(-1)!
     this.#lastDir = path
     return this.#dirIndex(path)
   }
@@ -255,6 +275,10 @@ class IndexWriter {
 
 function setWords(view: DataView, at: number, words: readonly number[]): void {
   for (let i = 0; i < words.length; i++) view.setUint32(at + i * 4, words[i]!, true)
+}
+
+function setDoubles(view: DataView, at: number, numbers: readonly number[]): void {
+  for (let i = 0; i < numbers.length; i++) view.setFloat64(at + i * 8, numbers[i]!, true)
 }
 
 function setHex(out: Uint8Array, at: number, hex: string): void {

@@ -8,9 +8,8 @@ import { commitLayer, openLayerBlob, scanTar, type BlobReader, type Store } from
 import { applySource } from './apply.js'
 import { diffTrees } from './diff.js'
 import type { ChangeSource } from './changeset.js'
-import { contentSourceOf, encodeLayer, readLayer } from './layer-codec.js'
+import { contentSourceOf, encodeLayer, readChanges } from './layer-codec.js'
 import { decodeLayerIndex, encodeLayerIndex, type Xxh64 } from './layer-index.js'
-import type { TreeNode } from './node.js'
 import { EMPTY_TREE, type Tree } from './tree.js'
 
 /** A layer as images name it. */
@@ -91,7 +90,7 @@ async function readIndexed(store: Store, diffID: DiffID, archive: BlobReader): P
   const stored = store.sidecars.get(INDEX_KIND, hexOf(diffID))
   const known = stored === undefined ? undefined : decodeLayerIndex(stored, options)
   if (known !== undefined) return known
-  const bytes = encodeLayerIndex(readLayer(archive), xxh64)
+  const bytes = encodeLayerIndex(readChanges(archive), xxh64)
   // A store that cannot be written to is no less readable; the index is made again next time.
   await store.sidecars.put(INDEX_KIND, hexOf(diffID), bytes).catch(() => undefined)
   return decodeLayerIndex(bytes, options)!
@@ -127,18 +126,7 @@ export async function commitDiff(store: Store, lower: Tree, upper: Tree): Promis
     onEntry: (_index, _offset, dataOffset) => void dataOffsets.push(dataOffset),
   })
   const layer = await commitLayer(store, tar)
-  const placed = changeset.map((change, i) =>
-    change.kind === 'put' ? { ...change, node: placedAt(change.node, dataOffsets[i]!) } : change,
-  )
-  const index = encodeLayerIndex(placed, await loadXxh64())
+  const index = encodeLayerIndex(changeset, await loadXxh64(), dataOffsets)
   await store.sidecars.put(INDEX_KIND, hexOf(layer.diffID), index)
   return layer
-}
-
-/** The node as it lies in the layer: no holes, content at an offset of the tar. */
-function placedAt(node: TreeNode, dataOffset: number): TreeNode {
-  if (node.kind !== 'file') return node
-  const placed = node.with({ source: undefined, offset: node.size > 0 ? dataOffset : 0 })
-  placed.contentSha256 = node.contentSha256
-  return placed
 }

@@ -122,8 +122,8 @@ describe('applying', () => {
     ['entries before their directory', [['d/x=1', 'd/']], ['d/', 'd/x=1']],
     [
       'names are cleaned',
-      [['./a=1', '/b=2', 'c//d=3', 'e/./f=4', 'g/../h=5']],
-      ['a=1', 'b=2', 'c/', 'c/d=3', 'e/', 'e/f=4', 'h=5'],
+      [['./a=1', '/b=2', 'c//d=3', 'e/./f=4', 'g/../h=5', 'i//', './']],
+      ['a=1', 'b=2', 'c/', 'c/d=3', 'e/', 'e/f=4', 'h=5', 'i/'],
     ],
     ['aufs metadata is no entry', [['.wh..wh.plnk/', '.wh..wh.plnk/1.2=x', '.wh..wh.aufs=', 'a=1']], ['a=1']],
     ['names that only look like whiteouts', [['a.wh.b=1', 'wh.c=2']], ['a.wh.b=1', 'wh.c=2']],
