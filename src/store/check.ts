@@ -242,6 +242,8 @@ export interface RepairOptions {
   readonly removeDamaged?: boolean
   /** Remove refs whose target is not there. */
   readonly removeDangling?: boolean
+  /** Make an `index.json` that cannot be read anew from the histories of the refs; see `RefStore.restore`. */
+  readonly restoreIndex?: boolean
 }
 
 export interface RepairResult {
@@ -279,6 +281,10 @@ async function repairOne(store: Store, problem: Problem, options: RepairOptions)
     case 'BLOB_DAMAGED':
       if (!problem.canRebuild && options.removeDamaged !== true) return false
       await store.blobs.delete(problem.digest)
+      return true
+    case 'INDEX_INVALID':
+      if (options.restoreIndex !== true) return false
+      await store.refs.restore()
       return true
     case 'REF_DANGLING': {
       if (options.removeDangling !== true || problem.names.length === 0) return false

@@ -135,6 +135,10 @@ function checkedRefs(refs: RefStore, check: Check): RefStore {
       check()
       return refs.untagged()
     },
+    async restore() {
+      check()
+      return refs.restore()
+    },
   }
 }
 

@@ -2,6 +2,7 @@
 import { canonicalJson, REF_NAME_ANNOTATION, type Descriptor } from '../descriptor.js'
 import { digestOf, hexOf, type Digest } from '../digest.js'
 import type { Env } from '../env.js'
+import { StoreError } from '../errors.js'
 import type { BlobStore } from './blobs.js'
 import { type Disk, makeFolder, replaceFile, syncFolder } from './disk-layout.js'
 import { msToNs } from './leases.js'
@@ -75,14 +76,48 @@ export class DiskRefStore implements RefStore {
   }
 
   async names(): Promise<string[]> {
-    const { fs, paths } = this.disk
     const names = new Set(refsOf(this.index()).map(({ name }) => name))
+    for (const name of this.#loggedNames()) names.add(name)
+    return [...names].sort()
+  }
+
+  *#loggedNames(): Generator<string> {
+    const { fs, paths } = this.disk
     for (const file of fs.readDir(paths.reflog) ?? []) {
       const bytes = fs.readFile(`${paths.reflog}/${file}`)
-      const line = bytes && parseLine(new TextDecoder().decode(bytes).split('\n')[0] ?? '')
-      if (line !== undefined) names.add(line.name)
+      for (const text of new TextDecoder().decode(bytes).split('\n')) {
+        const line = parseLine(text)
+        if (line === undefined) continue
+        yield line.name
+        break
+      }
     }
-    return [...names].sort()
+  }
+
+  async restore(): Promise<string[]> {
+    return this.locked(async () => {
+      if (this.#isReadable()) return []
+      const { fs, paths } = this.disk
+      let index = EMPTY_INDEX
+      for (const name of [...this.#loggedNames()].sort()) {
+        const target = this.#readLog(name).at(-1)?.after
+        if (target !== undefined) index = withRef(index, name, target)
+      }
+      const damaged = fs.readFile(paths.index)
+      if (damaged !== undefined) await replaceFile(this.disk, `${paths.lamella}/index.json.damaged`, damaged)
+      await replaceFile(this.disk, paths.index, canonicalJson(index))
+      return refsOf(index).map(({ name }) => name)
+    })
+  }
+
+  #isReadable(): boolean {
+    try {
+      this.index()
+      return true
+    } catch (error) {
+      if (error instanceof StoreError) return false
+      throw error
+    }
   }
 
   async untagged(): Promise<Descriptor[]> {

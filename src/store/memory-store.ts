@@ -99,6 +99,10 @@ class MemoryRefs implements RefStore {
   async untagged(): Promise<Descriptor[]> {
     return []
   }
+
+  async restore(): Promise<string[]> {
+    return []
+  }
 }
 
 class MemoryLeases implements LeaseStore {

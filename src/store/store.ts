@@ -101,6 +101,12 @@ export interface RefStore {
   names(): Promise<string[]>
   /** What other tools put into the index without a name. Roots for gc, as refs are. */
   untagged(): Promise<Descriptor[]>
+  /**
+   * Makes an index that cannot be read anew from the histories, and keeps the old one beside it. What only that one knew,
+   * entries without a name and refs that other tools made, is not in the new one. Does nothing to one that can be read.
+   * @returns names of the refs that were restored
+   */
+  restore(): Promise<string[]>
 }
 
 export interface Lease {

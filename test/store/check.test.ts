@@ -211,9 +211,36 @@ describe('what lies beside the blobs', () => {
 
   test('an index.json that cannot be read', async () => {
     const { store, folder } = await open()
-    await store.blobs.put(Buffer.from('x'))
-    writeFileSync(join(folder, 'index.json'), '{"schemaVersion":2,"manif')
-    expect(brief(await checkStore(store))).toEqual(['error INDEX_INVALID'])
+    const [a, b] = [await putImage(store, ['a']), await putImage(store, ['b'])]
+    await store.refs.set('app', a.target)
+    await store.refs.set('app', b.target)
+    await store.refs.set('gone', a.target)
+    await store.refs.set('gone', undefined)
+    const torn = '{"schemaVersion":2,"manif'
+    writeFileSync(join(folder, 'index.json'), torn)
+    const found = await checkStore(store)
+    expect(brief(found)).toEqual(['error INDEX_INVALID'])
+    expect((await repairStore(store, found)).left).toEqual(found)
+    await expect(store.refs.list()).rejects.toMatchObject({ code: 'STORE_UNREADABLE' })
+    expect((await repairStore(store, found, { restoreIndex: true })).repaired).toEqual(found)
+    expect(await store.refs.list()).toEqual([{ name: 'app', target: b.target }])
+    expect(readFileSync(join(folder, 'lamella/index.json.damaged'), 'utf8')).toBe(torn)
+    expect((await checkStore(store)).filter(({ severity }) => severity !== 'note')).toEqual([])
+    // One that can be read is left alone.
+    expect(await store.refs.restore()).toEqual([])
+  })
+
+  test('a document that was damaged, and one whose blob is gone', async () => {
+    const { store, folder } = await open()
+    const { digest } = await store.blobs.put(Buffer.from('a layer of a container'))
+    await store.documents.change((edit) => edit.put('container', 'c1', { name: 'c1' }, [digest]))
+    expect(await checkStore(store)).toEqual([])
+    await store.blobs.delete(digest)
+    expect(brief(await checkStore(store))).toEqual([`error DOCUMENT_DANGLING ${digest}`])
+    writeFileSync(join(folder, 'lamella/documents/container/c1.json'), '{"roots":[],"val')
+    const found = await checkStore(store)
+    expect(brief(found)).toEqual(['error DOCUMENT_DAMAGED c1'])
+    expect((await repairStore(store, found)).left).toEqual(found)
   })
 
   test('a cache index that a crash has torn is begun anew, instead of killing the process', async () => {

@@ -15,6 +15,8 @@ interface Promised {
   pending: Map<string, Descriptor | undefined>
   blobs: Set<Digest>
   leases: Map<string, Digest[]>
+  /** Values that a document may have: the promised one, and one whose change was under way. */
+  documents: Map<string, unknown[]>
 }
 
 let boots = 0
@@ -34,7 +36,7 @@ async function open(fs: SimFs, durability: Durability = 'full'): Promise<Store> 
 }
 
 function nothing(): Promised {
-  return { refs: new Map(), pending: new Map(), blobs: new Set(), leases: new Map() }
+  return { refs: new Map(), pending: new Map(), blobs: new Set(), leases: new Map(), documents: new Map() }
 }
 
 async function setRef(store: Store, promised: Promised, name: string, target?: Descriptor): Promise<void> {
@@ -56,7 +58,7 @@ type Work = (store: Store, promised: Promised) => Promise<void>
 
 const WORKS: Record<string, Work> = {
   async ingest(store, promised) {
-    const large = Array.from({ length: 5 }, (_, i) => Buffer.alloc(300_000, `chunk ${i}`))
+    const large = [Buffer.alloc(200_000, 'gathered'), Buffer.alloc(300_000, 'on its own')]
     promised.blobs.add((await store.blobs.put(large)).digest)
     await putTagged(store, promised, 'new', ['base', 'gzip:top'])
     // The same again: nothing but what is there.
@@ -92,6 +94,24 @@ const WORKS: Record<string, Work> = {
     promised.leases.set(other.id, [])
     promised.leases.delete(other.id)
     await store.leases.release(other.id)
+  },
+
+  async documents(store, promised) {
+    const layer = await store.blobs.put(Buffer.from('of a container'))
+    await store.documents.change(async (edit) => {
+      for (const [key, value] of [
+        ['a', 1],
+        ['b', 1],
+        ['a', 2],
+      ] as const) {
+        promised.documents.set(key, [...(promised.documents.get(key) ?? [undefined]), value])
+        await edit.put('container', key, value, [layer.digest])
+        promised.documents.set(key, [value])
+      }
+      promised.documents.set('b', [1, undefined])
+      await edit.delete('container', 'b')
+      promised.documents.set('b', [undefined])
+    })
   },
 
   async gc(store, promised) {
@@ -139,6 +159,9 @@ async function verify(fs: SimFs, promised: Promised): Promise<void> {
   for (const [name, target] of promised.refs) {
     if (promised.pending.has(name) || target === undefined) continue
     expect((await store.refs.history(name))[0]?.after?.digest).toBe(target.digest)
+  }
+  for (const [key, values] of promised.documents) {
+    expect(values, key).toContain((await store.documents.get('container', key))?.value)
   }
   const leases = new Map((await store.leases.list()).map(({ id, digests }) => [id, digests]))
   for (const [id, digests] of promised.leases) expect(leases.get(id)).toEqual(expect.arrayContaining(digests))
@@ -188,7 +211,7 @@ describe.each(Object.entries(WORKS))('%s', (_, work) => {
       }
     }
     expect(count).toBeGreaterThan(5)
-  })
+  }, 120_000)
 
   test('process killed at every change, durability none', async () => {
     const count = await countChanges(work, 'none')

@@ -92,6 +92,16 @@ describe.each(Object.entries(makers))('gc: %s', (_, make) => {
     expect((await gc(store)).sort()).toEqual([...image.all].sort())
   })
 
+  test('a document keeps what it names, with all that hangs on it, until it is deleted', async () => {
+    const store = await open()
+    const image = await putImage(store, ['base'])
+    await store.documents.change((edit) => edit.put('container', 'c', {}, [image.target.digest]))
+    expect(await gc(store)).toEqual([])
+    expect((await diskUsage(store)).inDocuments.count).toBe(image.all.length)
+    await store.documents.change((edit) => edit.delete('container', 'c'))
+    expect((await gc(store)).sort()).toEqual([...image.all].sort())
+  })
+
   test('what the caller keeps stays', async () => {
     const store = await open()
     const { digest } = await store.blobs.put(Buffer.from('a layer of the build cache'))

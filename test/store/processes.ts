@@ -34,7 +34,8 @@ export async function buildWorker(): Promise<WorkerProgram> {
 
 export interface WorkerRun {
   readonly child: ChildProcess
-  readonly ready: Promise<void>
+  /** Fulfilled when it has said so many lines, or ended. */
+  said(lines: number): Promise<void>
   /** What it said, complete lines only, and how it ended. */
   readonly ended: Promise<{
     readonly lines: readonly WorkerLine[]
@@ -49,13 +50,19 @@ export function startWorker(program: WorkerProgram, args: readonly string[]): Wo
   let out = ''
   let stderr = ''
   child.stderr!.setEncoding('utf8').on('data', (text: string) => void (stderr += text))
-  const ready = new Promise<void>((done) => {
-    child.stdout!.setEncoding('utf8').on('data', (text: string) => {
-      out += text
-      if (out.includes('\n')) done()
-    })
-    child.on('close', () => done())
+  const waiting: { readonly lines: number; readonly done: () => void }[] = []
+  let count = 0
+  child.stdout!.setEncoding('utf8').on('data', (text: string) => {
+    out += text
+    count += text.split('\n').length - 1
+    for (const { lines, done } of waiting) if (count >= lines) done()
   })
+  child.on('close', () => waiting.forEach(({ done }) => done()))
+  const said = (lines: number) =>
+    new Promise<void>((done) => {
+      if (count >= lines || child.exitCode !== null) done()
+      else waiting.push({ lines, done })
+    })
   const ended = new Promise<Awaited<WorkerRun['ended']>>((done) => {
     child.on('close', (code, signal) => {
       const whole = out.slice(0, out.lastIndexOf('\n') + 1)
@@ -63,5 +70,5 @@ export function startWorker(program: WorkerProgram, args: readonly string[]): Wo
       done({ lines: lines.map((line) => JSON.parse(line) as WorkerLine), signal, code, stderr })
     })
   })
-  return { child, ready, ended }
+  return { child, said, ended }
 }
