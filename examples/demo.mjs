@@ -5,9 +5,10 @@ import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { functionsExecutor } from 'lamella/builder'
+import { functionsExecutor, sandboxExecutor } from 'lamella/builder'
 import { openDiskStore } from 'lamella/store'
 import { BASE, ensureBaseImage } from './demo/base-image.mjs'
+import { makeRealBase } from './demo/real-base.mjs'
 import { runScenario, withOwnCache } from './demo/run.mjs'
 import { DOCKERFILES, SCENARIOS } from './demo/scenarios.mjs'
 import { checkService } from './demo/service.mjs'
@@ -20,6 +21,8 @@ Builds examples/node-app with its naive and its optimised Dockerfile: cold, unch
 file (case 1) and after a change of package.json (case 2), and checks what was taken from the cache.
 
 Options:
+  --executor E  functions (default), or sandbox: the RUN lines run for real, in a base made of this machine's Node and
+                busybox (Linux; needs bubblewrap and busybox-static)
   --store DIR   use this store and keep it; default: a new one in the temporary folder
   --keep        keep the copy of the project as well (the store is kept in any case)
   --rm          remove the store that was made in the temporary folder
@@ -32,6 +35,7 @@ Exit code: 0 when every row is as it must be and the built service answers, 1 ot
 
 function readOptions() {
   const options = {
+    executor: { type: 'string', default: 'functions' },
     store: { type: 'string' },
     keep: { type: 'boolean', default: false },
     rm: { type: 'boolean', default: false },
@@ -40,7 +44,10 @@ function readOptions() {
     help: { type: 'boolean', default: false },
   }
   try {
-    return parseArgs({ options }).values
+    const { values } = parseArgs({ options })
+    if (!['functions', 'sandbox'].includes(values.executor))
+      throw new Error(`--executor ${values.executor}: unknown`)
+    return values
   } catch (error) {
     process.stderr.write(`${error.message}\n\n${HELP}`)
     process.exit(2)
@@ -65,20 +72,12 @@ async function main() {
   const folder = resolve(options.store ?? join(scratch, 'store'))
   const store = await openDiskStore(folder, { create: true })
   try {
-    const made = await ensureBaseImage(store)
-    say(
-      made
-        ? `${BASE} is not in the store: a small base image was made under that name.`
-        : `${BASE} is taken from the store.`,
-    )
-    say(
-      'RUN is carried out by the executor "functions" (examples/functions): npm, esbuild and prisma in process.\n',
-    )
+    await prepareBase(store, options, say)
     const reports = await runAll(store, project, options, (report) => say(formatTable(report, paint)))
     const services = await askServices(store, reports, say, paint)
     const ok = reports.every(({ asExpected }) => asExpected) && services.every((service) => service.ok)
     say(summary(reports, ok, paint))
-    if (options.json) printJson(folder, reports, services, ok)
+    if (options.json) printJson(folder, options.executor, reports, services, ok)
     else sayWhere(say, folder, options, scratch)
     process.exitCode = ok ? 0 : 1
   } finally {
@@ -90,8 +89,27 @@ async function main() {
   }
 }
 
-async function runAll(store, project, { verbose }, show) {
-  const executor = functionsExecutor(nodeFunctions)
+async function prepareBase(store, { executor }, say) {
+  if (executor === 'sandbox') {
+    await makeRealBase(store)
+    say(`${BASE} was made of this machine's own Node, npm, esbuild and busybox.`)
+    return say(
+      'RUN is carried out by the executor "sandbox": the programs themselves, in namespaces of their own.\n',
+    )
+  }
+  const made = await ensureBaseImage(store)
+  say(
+    made
+      ? `${BASE} is not in the store: a small base image was made under that name.`
+      : `${BASE} is taken from the store.`,
+  )
+  say(
+    'RUN is carried out by the executor "functions" (examples/functions): npm, esbuild and prisma in process.\n',
+  )
+}
+
+async function runAll(store, project, { verbose, executor: name }, show) {
+  const executor = name === 'sandbox' ? sandboxExecutor({ store }) : functionsExecutor(nodeFunctions)
   const onEvent = (event) => {
     if (verbose && event.kind === 'step-output') process.stderr.write(event.bytes)
   }
@@ -153,10 +171,8 @@ function summary(reports, ok, paint) {
   return lines.join('\n')
 }
 
-function printJson(store, reports, services, ok) {
-  process.stdout.write(
-    `${JSON.stringify({ ok, store, executor: 'functions', reports, services }, null, 2)}\n`,
-  )
+function printJson(store, executor, reports, services, ok) {
+  process.stdout.write(`${JSON.stringify({ ok, store, executor, reports, services }, null, 2)}\n`)
 }
 
 function sayWhere(say, folder, options, scratch) {

@@ -54,11 +54,21 @@ export type {
   Vertex,
   VertexLabel,
 } from './vertex.js'
-export { checkSandbox, functionsExecutor, sandboxExecutor, shellExecutor } from './executors/index.js'
+export {
+  autoExecutor,
+  checkSandbox,
+  functionsExecutor,
+  replayExecutor,
+  sandboxExecutor,
+  shellExecutor,
+} from './executors/index.js'
 export type {
+  AutoOptions,
+  ExecutorChoice,
   FunctionContext,
   FunctionMatch,
   FunctionRule,
+  ReplayOptions,
   SandboxOptions,
   ShellExecutorOptions,
 } from './executors/index.js'

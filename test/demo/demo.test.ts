@@ -5,10 +5,9 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { canSandbox } from '../executors/harness.js'
 import { findProgram, peerTest } from '../peers.js'
-// @ts-expect-error plain JavaScript, as a user of the package would write it
 import { expectedResults } from '../../examples/demo/scenarios.mjs'
-// @ts-expect-error plain JavaScript
 import { createPainter, formatBytes, formatTable } from '../../examples/demo/table.mjs'
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
@@ -97,6 +96,23 @@ describe('the store that the demo leaves', () => {
     }
     expect(seen.Digest).toBe(reports.findLast(({ dockerfile }) => dockerfile === 'optimised')!.image)
   })
+})
+
+describe('with the sandbox: npm, esbuild and prisma themselves', () => {
+  peerTest(
+    'the tables hold there too, and the services answer',
+    canSandbox && findProgram('npm') !== undefined,
+    () => {
+      const args = [demo, '--json', '--rm', '--executor', 'sandbox']
+      const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' })
+      expect(stderr).toBe('')
+      const answered = JSON.parse(stdout) as NonNullable<typeof answer>
+      expect([status, answered.ok, answered.executor]).toEqual([0, true, 'sandbox'])
+      const ran = answered.reports.flatMap(({ rows }) => rows.flatMap(({ by }) => by ?? []))
+      expect(ran).toEqual(Array(16).fill('sandbox'))
+    },
+    120_000,
+  )
 })
 
 test('--help and wrong calls', () => {

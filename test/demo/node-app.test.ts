@@ -12,7 +12,6 @@ import type { FunctionRule } from '../../src/builder/executors/functions.js'
 import type { ExecRequest } from '../../src/builder/executor.js'
 import { scanTar } from '../../src/store/tar/index.js'
 import { findProgram, peerTest } from '../peers.js'
-// @ts-expect-error plain JavaScript, as a user of the package would write it
 import { nodeFunctions } from '../../examples/functions/index.mjs'
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))

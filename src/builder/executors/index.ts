@@ -1,6 +1,10 @@
 // The executors: who carries out RUN.
+export { autoExecutor } from './auto.js'
+export type { AutoOptions, ExecutorChoice } from './auto.js'
 export { functionsExecutor } from './functions.js'
 export type { FunctionContext, FunctionMatch, FunctionRule } from './functions.js'
+export { replayExecutor } from './replay.js'
+export type { ReplayOptions } from './replay.js'
 export { checkSandbox, sandboxExecutor } from './sandbox.js'
 export type { SandboxOptions } from './sandbox.js'
 export { shellExecutor } from './shell.js'

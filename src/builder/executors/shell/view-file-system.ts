@@ -7,6 +7,7 @@ import type { IFileSystem, FsStat } from 'just-bash'
 import type { Stats } from 'node:fs'
 import { bytesOfLatin1, latin1OfBytes } from './latin1.js'
 import type { ShellProcess } from './process.js'
+import { resolvePath } from './resolve-path.js'
 
 type WriteOptions = Parameters<IFileSystem['writeFile']>[2]
 
@@ -144,15 +145,4 @@ export function viewFileSystem(process: ShellProcess, commands: ReadonlySet<stri
 
 function isStubFolder(path: string): boolean {
   return path === '/usr/bin' || path === '/bin'
-}
-
-/** Lexical, as the shell itself treats `cd ..`; the root is its own parent. */
-export function resolvePath(base: string, path: string): string {
-  const parts: string[] = []
-  for (const part of (path.startsWith('/') ? path : `${base}/${path}`).split('/')) {
-    if (part === '' || part === '.') continue
-    if (part === '..') parts.pop()
-    else parts.push(part)
-  }
-  return `/${parts.join('/')}`
 }

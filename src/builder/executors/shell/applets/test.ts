@@ -1,5 +1,5 @@
 // test(1) and `[` as dash has them: what bash's own adds (`==`) is an error, what the shell's own lacks (-p, -S, -u …) works.
-import { resolvePath } from '../view-file-system.js'
+import { resolvePath } from '../resolve-path.js'
 import { UsageError } from '../process.js'
 import type { Applet, AppletIO } from '../process.js'
 
