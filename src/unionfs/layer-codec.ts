@@ -72,8 +72,13 @@ function changeOf(entry: TarEntry, source: ContentSource, origin: Origin | undef
     if (isReservedPath(whiteout === undefined ? path : whiteout.path)) {
       throw fault('LAYER_PATH_INVALID', entry, 'names that begin with .wh. are reserved')
     }
-    if (whiteout !== undefined) return whiteout
+    if (whiteout !== undefined) {
+      // The hidden name is what must fit, not that of its marker, which is never a file.
+      checkLengths(whiteout.path, entry)
+      return whiteout
+    }
   }
+  checkLengths(path, entry)
   if (entry.kind === 'link') return { kind: 'link', path, target: linkTarget(path, entry) }
   if (path === '' && entry.kind !== 'dir')
     throw fault('LAYER_ENTRY_INVALID', entry, 'the root is not a directory')
@@ -146,6 +151,7 @@ export class SparseContent implements ContentSource {
 function linkTarget(path: string, entry: TarEntry): string {
   if (entry.linkpath === '') throw fault('LAYER_LINK_INVALID', entry, 'a hard link without target')
   const target = cleanName(entry.linkpath, entry)
+  checkLengths(target, entry)
   if (target === path || target === '')
     throw fault('LAYER_LINK_INVALID', entry, 'a hard link to itself or the root')
   return target
@@ -159,7 +165,6 @@ function cleanName(name: string, entry: TarEntry): string {
     if (escapesRoot(path)) throw fault('LAYER_PATH_INVALID', entry, `${JSON.stringify(name)} leaves the root`)
     path = normalizePath(path)
   }
-  if (path.length > NAME_MAX / 3) checkLengths(path, entry)
   return path
 }
 
@@ -173,6 +178,7 @@ const DOT = 0x2e
 const SLASH = 0x2f
 
 function checkLengths(path: string, entry: TarEntry): void {
+  if (path.length <= NAME_MAX / 3) return
   const bytes = encodePath(path)
   if (bytes.length > PATH_MAX) throw fault('LAYER_LIMIT', entry, `a path of ${bytes.length} bytes`)
   for (let start = 0; start < bytes.length;) {

@@ -88,6 +88,7 @@ describe('headers', () => {
     ['0', 'd/', 'dir'],
     ['\0', 'd/', 'dir'],
     ['5', 'd', 'dir'],
+    ['D', 'd', 'dir'],
     ['1', 'l', 'link'],
     ['2', 'l', 'symlink'],
     ['3', 'c', 'chardev'],

@@ -8,6 +8,7 @@ import { commitLayer, createMemoryStore, type BlobReader, type Store } from '../
 import {
   EMPTY_TREE,
   TreeEditor,
+  TreeNode,
   applyChangeset,
   commitDiff,
   contentDigest,
@@ -159,6 +160,27 @@ describe('openTree and commitDiff', () => {
     await other.sidecars.put(INDEX, key, damaged)
     expect(dump(await openTree(other, [layer]))).toEqual(dump(opened))
     expect(Buffer.compare(other.sidecars.get(INDEX, key)!, index)).toBe(0)
+  })
+
+  test('content is read once, in pieces', async () => {
+    const store = createMemoryStore()
+    const ranges: [number, number][] = []
+    const source = {
+      read: (offset: number, length: number) => {
+        ranges.push([offset, length])
+        return new Uint8Array(length).fill(7)
+      },
+    }
+    const editor = new TreeEditor(EMPTY_TREE)
+    editor.put('a', new TreeNode({ kind: 'file', size: 2_500_000, source, offset: 10 }))
+    editor.put('b', new TreeNode({ kind: 'file', size: 5, source, offset: 5_000_000 }))
+    await commitDiff(store, EMPTY_TREE, editor.finish())
+    expect(ranges).toEqual([
+      [10, 1_048_576],
+      [1_048_586, 1_048_576],
+      [2_097_162, 402_848],
+      [5_000_000, 5],
+    ])
   })
 
   test('stacks share what they have in common', async () => {

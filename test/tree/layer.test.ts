@@ -225,6 +225,15 @@ describe('bad layers', () => {
     expect(show(applyChangeset(tree, readLayer(layer('.wh.d'))))).toEqual([])
   })
 
+  test('names of 255 bytes can be written and hidden again', () => {
+    const name = 'n'.repeat(255)
+    const put = readLayer(archive(pax({ path: name }), entry({})))
+    const tree = applyChangeset(EMPTY_TREE, put)
+    const gone = readLayer(Buffer.concat([...encodeLayer(diffTrees(tree, EMPTY_TREE))]))
+    expect(gone).toEqual([{ kind: 'delete', path: name }])
+    expect(show(applyChangeset(tree, gone))).toEqual([])
+  })
+
   test('owners up to 2^32-2', () => {
     const owner = (uid: string) => archive(pax({ uid, gid: uid }), entry({}))
     expect(applyChangeset(EMPTY_TREE, readLayer(owner('4294967294'))).lookup('f')!.uid).toBe(4294967294)

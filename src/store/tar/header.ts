@@ -40,6 +40,8 @@ export const TYPE = {
   paxSolaris: 0x58,
   gnuLongLink: 0x4b,
   gnuLongName: 0x4c,
+  /** A directory of an incremental archive, with a list of its names as data. */
+  gnuDumpDir: 0x44,
   gnuSparse: 0x53,
   gnuVolume: 0x56,
 } as const

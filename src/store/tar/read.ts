@@ -335,6 +335,7 @@ function kindOf(typeflag: number, path: string): TarEntryKind | undefined {
     case TYPE.gnuSparse:
       return 'file'
     case TYPE.dir:
+    case TYPE.gnuDumpDir:
       return 'dir'
     case TYPE.symlink:
       return 'symlink'
