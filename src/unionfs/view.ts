@@ -151,6 +151,11 @@ export class UnionView {
     return () => unmount(mount)
   }
 
+  /** What the view holds: files whose bytes are in memfs, open descriptors. */
+  stats(): { readonly upperFiles: number; readonly openFiles: number } {
+    return { upperFiles: this.#superblock.storage.inodeCount, openFiles: this.#kernel.openFileCount }
+  }
+
   /** Begins to record what is asked of this view; `stop()` ends it. */
   trace(): Trace {
     return new Trace(this.#kernel)

@@ -144,7 +144,9 @@ export function descriptorOps(kernel: Kernel): OpTable {
     fstat: op(1, 2, (given: unknown, options?: { bigint?: boolean }) => {
       const fd = toFd(given)
       return () =>
-        attempt('fstat', undefined, undefined, () => statNode(kernel, node(fd), options?.bigint === true))
+        attempt('fstat', undefined, undefined, () =>
+          statNode(node(fd), node(fd).superblock.dev, options?.bigint === true),
+        )
     }),
     ftruncate: op(1, 2, (given: unknown, length: unknown) => {
       const fd = toFd(given)

@@ -5,7 +5,7 @@ import { fail, Fault, type ErrnoCode } from '../kernel/fault.js'
 import type { Kernel } from '../kernel/kernel.js'
 import * as names from '../kernel/names.js'
 import { Walk } from '../kernel/resolve.js'
-import { UpperNode, type AnyNode } from '../kernel/upper.js'
+import type { AnyNode, UpperNode } from '../kernel/upper.js'
 import {
   checkObject,
   encodeName,
@@ -29,9 +29,7 @@ interface StatOptions {
   readonly throwIfNoEntry?: boolean
 }
 
-/** st_dev of a node: lower nodes below a mount belong to that mount's device, which their path told. */
-export function statNode(kernel: Kernel, node: AnyNode, isBigInt: boolean): Stats | BigIntStats {
-  const dev = node instanceof UpperNode ? node.superblock.dev : kernel.superblock.dev
+export function statNode(node: AnyNode, dev: number, isBigInt: boolean): Stats | BigIntStats {
   return isBigInt ? bigIntStatsOf(node, dev) : statsOf(node, dev)
 }
 
@@ -41,7 +39,9 @@ function stat(kernel: Kernel, syscall: 'stat' | 'lstat') {
     const name = toPath(path)
     return () => {
       const found = kernel.find(name, follows)
-      if (typeof found !== 'string') return statNode(kernel, found, options?.bigint === true)
+      if (typeof found !== 'string') {
+        return statNode(found, kernel.deviceAt(name, follows), options?.bigint === true)
+      }
       if (options?.throwIfNoEntry === false && found === 'ENOENT') return undefined
       throw fsError(found, syscall, textOf(shown(path)))
     }

@@ -124,7 +124,8 @@ export class StatWatcher extends EventEmitter {
 
   #look(): Stats | BigIntStats {
     const found = this.#kernel.find(this.#path, true)
-    return typeof found === 'string' ? NOTHING : statNode(this.#kernel, found, this.#isBigInt)
+    if (typeof found === 'string') return NOTHING
+    return statNode(found, this.#kernel.deviceAt(this.#path, true), this.#isBigInt)
   }
 
   readonly #onChange = (): void => {

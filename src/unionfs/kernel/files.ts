@@ -101,7 +101,7 @@ function enter(kernel: Kernel, walk: Walk, flags: number): UpperNode {
 
 /** What every change of content does to the metadata (file_update_time, file_remove_privs). */
 function contentWritten(kernel: Kernel, node: UpperNode): void {
-  node.mode = modeAfterWrite(kernel.identity, node.mode)
+  node.mode = modeAfterWrite(kernel.identity, node.mode, node.gid)
   dropCapability(node)
   stampContent(kernel, node)
   kernel.notifyChange(node)

@@ -42,8 +42,8 @@ export function isStickyFor(who: Identity, parent: AnyNode, victim: AnyNode): bo
 }
 
 /** Mode of a file after a change by someone who may not keep set-id bits (file_remove_privs). */
-export function modeAfterWrite(who: Identity, mode: number): number {
-  return who.uid === 0 ? mode : modeWithoutSetId(mode, false)
+export function modeAfterWrite(who: Identity, mode: number, gid: number): number {
+  return who.uid === 0 ? mode : modeWithoutSetId(mode, isInGroup(who, gid))
 }
 
 /** Mode of a non-directory after chown: set-user-ID goes always, set-group-ID where it means that (chown(2)). */

@@ -37,6 +37,8 @@ export class Kernel implements WalkContext {
   observer: LookupObserver | undefined
   /** Told which directories were listed, by path. */
   listObserver: ((path: string) => void) | undefined
+  /** Whether something was ever mounted here: without, every node belongs to the one superblock. */
+  hasMounts = false
   readonly changeListeners = new Set<(event: ChangeEvent) => void>()
   readonly #env: Env
   readonly #files = new Map<number, OpenFile>()
@@ -129,6 +131,20 @@ export class Kernel implements WalkContext {
       at = childOf(at, walk.names[i]!)
     }
     return isReadOnly
+  }
+
+  /** The superblock of the node that a walk reached: that of the last upper node on its way. */
+  superblockOf(walk: Walk): Superblock {
+    for (let i = walk.nodes.length - 1; i >= 0; i--) {
+      const node = walk.nodes[i]!
+      if (node instanceof UpperNode) return node.superblock
+    }
+    return this.superblock
+  }
+
+  /** st_dev at a path that is there. */
+  deviceAt(path: string, followsLast: boolean): number {
+    return this.hasMounts ? this.superblockOf(this.walk(path, followsLast)).dev : this.superblock.dev
   }
 
   /** Like `own`, by path. */

@@ -24,6 +24,7 @@ export function mountOn(kernel: Kernel, path: string, superblock: Superblock, is
   const mount: Mount = { superblock, root: superblock.root, isReadOnly, point }
   superblock.mounts.add(mount)
   point.mounted = mount
+  kernel.hasMounts = true
   return mount
 }
 

@@ -104,7 +104,7 @@ export function link(kernel: Kernel, existing: string, path: string): void {
   const from = kernel.walk(existing, false)
   const to = walkToNew(kernel, path, false)
   const source = from.node
-  if (superblockOf(kernel, from) !== superblockOf(kernel, to)) fail('EXDEV')
+  if (kernel.superblockOf(from) !== kernel.superblockOf(to)) fail('EXDEV')
   if (!isLinkable(kernel.identity, source)) fail('EPERM')
   kernel.checkCreate(to.node)
   if (source.kind === 'dir') fail('EPERM')
@@ -121,15 +121,6 @@ function isLinkable(who: Identity, node: AnyNode): boolean {
   if (isOwner(who, node)) return true
   const isSetId = (node.mode & S_ISUID) !== 0 || (node.mode & (S_ISGID | 0o010)) === (S_ISGID | 0o010)
   return node.kind === 'file' && !isSetId && isPermitted(who, node, MAY_READ | MAY_WRITE)
-}
-
-/** The superblock of the node that a walk reached. */
-function superblockOf(kernel: Kernel, walk: Walk): unknown {
-  for (let i = walk.nodes.length - 1; i >= 0; i--) {
-    const node = walk.nodes[i]!
-    if (node instanceof UpperNode) return node.superblock
-  }
-  return kernel.superblock
 }
 
 /** May this entry be removed from its directory? (may_delete) */
@@ -193,7 +184,7 @@ function dropName(kernel: Kernel, parent: UpperNode, name: string): void {
 export function rename(kernel: Kernel, oldPath: string, newPath: string): void {
   const from = kernel.walkToParent(oldPath)
   const to = kernel.walkToParent(newPath)
-  if (superblockOf(kernel, from) !== superblockOf(kernel, to)) fail('EXDEV')
+  if (kernel.superblockOf(from) !== kernel.superblockOf(to)) fail('EXDEV')
   if (from.lastKind !== 'name' || to.lastKind !== 'name') fail('EBUSY')
   const source = lastChild(from)
   if (source === undefined) fail('ENOENT')
