@@ -1,6 +1,6 @@
 // What a view adds to node:fs: snapshots, forks, diffs, origins, mounts, traces, and what Node has no words for. The
 // semantics of the calls themselves are judged by test/differential.
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import nodeFs from 'node:fs'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
