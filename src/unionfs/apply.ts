@@ -40,6 +40,8 @@ class Application {
   readonly #origin: Origin | undefined
   /** What this layer puts at a path; made when a deletion meets a symlink of the lower layers. */
   #own: Map<string, TreeNode> | undefined
+  /** Opaque directories that were emptied already: a layer may say it as often as it likes. */
+  readonly #cleared = new Set<string>()
   /** The directory of the last entry as the layer names it, where it really is, and the editor's hold of it. */
   #dir: string | undefined
   #at = ''
@@ -72,7 +74,8 @@ class Application {
 
   #clear(path: string): void {
     const dir = this.#lowerDir(path)
-    if (dir === undefined) return
+    if (dir === undefined || this.#cleared.has(dir)) return
+    this.#cleared.add(dir)
     for (const name of Array.from(this.#editor.names(dir))) this.#editor.remove(joinPath(dir, name))
   }
 

@@ -1,5 +1,5 @@
 // A directory with edits pending: what tree-editor.ts is made of. Pure.
-import { EMPTY_CHILDREN, childrenFrom, childrenFromSorted, type Children } from './children.js'
+import { EMPTY_CHILDREN, childrenFrom, childrenFromSorted, mayHoldLinks, type Children } from './children.js'
 import type { TreeNode } from './node.js'
 
 /** What a name of a draft stands for: a node, a directory with edits of its own, or nothing. */
@@ -57,6 +57,16 @@ export class Draft {
     if (this.#changes === undefined) yield* this.#names
     for (const [name, changed] of this.#changes ?? []) if (changed !== undefined) yield name
     for (const [name] of this.base.entries()) if (this.#changes?.has(name) !== true) yield name
+  }
+
+  /** What may be, or have below it, a hard-linked file: all that was set, and of the rest what may. */
+  *linkable(): Generator<readonly [name: string, slot: Draft | TreeNode]> {
+    for (const [i, name] of this.#names.entries()) yield [name, this.#slots[i]!]
+    for (const [name, slot] of this.#changes ?? []) if (slot !== undefined) yield [name, slot]
+    if (!mayHoldLinks(this.base)) return
+    for (const [name, node] of this.base.entries()) {
+      if ((node.nlink > 1 || node.kind === 'dir') && this.#changes?.has(name) !== true) yield [name, node]
+    }
   }
 
   /** The drafts directly below. */

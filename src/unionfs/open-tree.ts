@@ -91,9 +91,13 @@ async function readIndexed(store: Store, diffID: DiffID, archive: BlobReader): P
   const known = stored === undefined ? undefined : decodeLayerIndex(stored, options)
   if (known !== undefined) return known
   const bytes = encodeLayerIndex(readChanges(archive), xxh64)
-  // A store that cannot be written to is no less readable; the index is made again next time.
-  await store.sidecars.put(INDEX_KIND, hexOf(diffID), bytes).catch(() => undefined)
+  await keepIndex(store, diffID, bytes)
   return decodeLayerIndex(bytes, options)!
+}
+
+/** A store whose sidecars cannot be written is no less readable; the index is made again next time. */
+async function keepIndex(store: Store, diffID: DiffID, index: Uint8Array): Promise<void> {
+  await store.sidecars.put(INDEX_KIND, hexOf(diffID), index).catch(() => undefined)
 }
 
 let xxh64Loading: Promise<Xxh64> | undefined
@@ -127,6 +131,6 @@ export async function commitDiff(store: Store, lower: Tree, upper: Tree): Promis
   })
   const layer = await commitLayer(store, tar)
   const index = encodeLayerIndex(changeset, await loadXxh64(), dataOffsets)
-  await store.sidecars.put(INDEX_KIND, hexOf(layer.diffID), index)
+  await keepIndex(store, layer.diffID, index)
   return layer
 }

@@ -6,7 +6,7 @@ import { EMPTY_CHILDREN, mayHoldLinks } from './children.js'
 import { Draft, freeze, type Slot } from './draft.js'
 import { nextIno, type TreeNode } from './node.js'
 import { comparePaths, isWithin } from './path-order.js'
-import { collectLinkedNodes, Tree } from './tree.js'
+import { collectLinkedNodes, Tree, type LinkGroups } from './tree.js'
 
 /** A directory of one editor. @internal */
 export type DirectoryHandle = Draft
@@ -216,8 +216,12 @@ export class TreeEditor {
       const first = linked[0]!.node
       const ino = this.#inoInUse(first.ino) ? nextIno() : first.ino
       const paths = new Set(linked.map(({ path }) => path))
-      this.#groups.set(ino, { node: ino === first.ino ? first : first.with({ ino }), paths, stale: true })
+      const group = { node: ino === first.ino ? first : first.with({ ino }), paths, stale: true }
+      this.#groups.set(ino, group)
       this.#mayHaveLinks = true
+      if (ino === first.ino) continue
+      // A group is found by its nodes' number, so a new number must be seen everywhere at once.
+      for (const path of paths) this.#parentDraft(path).set(baseNameOf(path), group.node)
     }
   }
 
@@ -293,21 +297,23 @@ export class TreeEditor {
     this.#lastDraft = undefined
   }
 
-  /** The linked names at or below a path, their groups loaded. */
+  /** The linked names at or below a path, their groups loaded. Enters only what may hold links. */
   #linkedWithin(path: string, slot: Draft | TreeNode): { group: Group; path: string }[] {
-    if (!this.#mayHaveLinks) return []
-    if (!(slot instanceof Draft)) {
-      if (slot.kind !== 'dir') {
-        const group = this.#groupAt(path, slot)
-        return group === undefined ? [] : [{ group, path }]
-      }
-    }
-    for (const [ino, paths] of this.#tree.links) {
-      if (!this.#groups.has(ino) && paths.some((name) => isWithin(name, path))) this.#load(ino, paths)
-    }
     const out: { group: Group; path: string }[] = []
-    for (const group of this.#groups.values()) {
-      for (const name of group.paths) if (isWithin(name, path)) out.push({ group, path: name })
+    if (!this.#mayHaveLinks) return out
+    const todo: { at: string; slot: Draft | TreeNode }[] = [{ at: path, slot }]
+    for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
+      const { at, slot: here } = next
+      if (here instanceof Draft) {
+        for (const [name, below] of here.linkable()) todo.push({ at: joinPath(at, name), slot: below })
+      } else if (here.kind === 'dir') {
+        for (const linked of collectLinkedNodes(here, at).values()) {
+          for (const { path: name, node } of linked) todo.push({ at: name, slot: node })
+        }
+      } else {
+        const group = this.#groupAt(at, here)
+        if (group !== undefined) out.push({ group, path: at })
+      }
     }
     return out
   }
@@ -339,7 +345,8 @@ export class TreeEditor {
       stale: true,
     }
     this.#groups.set(ino, group)
-    if (ino !== node.ino) this.#parentDraft(path).set(baseNameOf(path), group.node)
+    // Set at once, so that a walk of the drafts meets it: its old node does not look linked.
+    this.#parentDraft(path).set(baseNameOf(path), group.node)
     return group
   }
 
@@ -351,11 +358,9 @@ export class TreeEditor {
     for (const path of group.paths) this.#parentDraft(path).set(baseNameOf(path), node)
   }
 
-  #newLinks(): Map<number, readonly string[]> | undefined {
+  #newLinks(): LinkGroups | undefined {
     const before = this.#tree.knownLinks
-    if (this.#groups.size === 0 && before === undefined) {
-      return this.#mayHaveLinks ? undefined : new Map()
-    }
+    if (this.#groups.size === 0) return before ?? (this.#mayHaveLinks ? undefined : new Map())
     const links = new Map(before ?? this.#tree.links)
     for (const [ino, { paths }] of this.#groups) {
       if (paths.size > 1) links.set(ino, [...paths].sort(comparePaths))

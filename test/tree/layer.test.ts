@@ -234,6 +234,12 @@ describe('bad layers', () => {
     expect(show(applyChangeset(tree, gone))).toEqual([])
   })
 
+  test('a directory that is made opaque 20,000 times', () => {
+    const wide = stack(['d/', ...Array.from({ length: 20_000 }, (_, i) => `d/f${i}=`)])
+    const layers = layer(...Array.from({ length: 20_000 }, () => 'd/.wh..wh..opq'), 'd/x=1')
+    expect(show(applyChangeset(wide, readLayer(layers)))).toEqual(['d/', 'd/x=1'])
+  }, 5_000)
+
   test('owners up to 2^32-2', () => {
     const owner = (uid: string) => archive(pax({ uid, gid: uid }), entry({}))
     expect(applyChangeset(EMPTY_TREE, readLayer(owner('4294967294'))).lookup('f')!.uid).toBe(4294967294)

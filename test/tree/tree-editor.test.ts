@@ -135,6 +135,28 @@ describe('hard links', () => {
     expect(tree.lookup('x/a')!.nlink).toBe(2)
   })
 
+  test('the second copy of a subtree is changed by itself', () => {
+    const from = linked('d/b')
+    const editor = new TreeEditor(from)
+    editor.replace('e/copy', from.lookup('d')!)
+    editor.put('e/copy/a', editor.lookup('e/copy/a')!.with({ mode: 0o600 }))
+    expect(editor.lookup('e/copy/b')!.mode).toBe(0o600)
+    expect(editor.lookup('d/b')!.mode).toBe(0o644)
+    editor.remove('e/copy/b')
+    const tree = editor.finish()
+    expect(tree.lookup('e/copy/a')!).toMatchObject({ mode: 0o600, nlink: 1 })
+    expect(tree.lookup('d/a')!).toMatchObject({ mode: 0o644, nlink: 2 })
+  })
+
+  test('removing 20,000 directories with a linked name each is linear', () => {
+    const names = Array.from({ length: 20_000 }, (_, i) => `d${i}/`)
+    const editor = new TreeEditor(treeOf('a', ...names))
+    for (let i = 0; i < names.length; i++) editor.link(`d${i}/l`, 'a')
+    const next = new TreeEditor(editor.finish())
+    for (let i = 0; i < names.length; i++) next.remove(`d${i}`)
+    expect(next.finish().lookup('a')!.nlink).toBe(1)
+  }, 5_000)
+
   test.each([
     ['missing target', 'x', 'nowhere'],
     ['directory', 'x', 'd'],
