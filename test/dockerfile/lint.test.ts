@@ -456,6 +456,12 @@ describe('which stages', () => {
     expect(warnings.map(({ range }) => range.start.line)).toEqual(want)
   })
 
+  test('as in a build, only what the last stage needs', () => {
+    expect(lintDockerfile(text, { onlyNeeded: true }).warnings.map(({ range }) => range.start.line)).toEqual([
+      10,
+    ])
+  })
+
   test('an unknown target is an error with a suggestion', () => {
     expect(lintDockerfile(text, { target: 'tow' }).error?.message).toBe(
       'target stage "tow" could not be found (did you mean two?)',

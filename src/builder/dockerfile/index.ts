@@ -54,7 +54,7 @@ export {
   type ExpandInstructionOptions,
 } from './expand-instruction.js'
 export { formatDuration } from './go-values.js'
-export { chompHeredoc } from './heredoc.js'
+export { chompHeredoc, isHeredocStart, type HeredocStart } from './heredoc.js'
 export {
   cleanPath,
   createIgnoreMatcher,

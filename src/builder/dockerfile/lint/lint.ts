@@ -36,6 +36,8 @@ export interface LintOptions {
   readonly buildArgs?: ReadonlyMap<string, string> | undefined
   /** Only this stage and what it needs; without it all stages are checked. */
   readonly target?: string | undefined
+  /** As a build does: without a target only the last stage and what it needs. */
+  readonly onlyNeeded?: boolean | undefined
   readonly targetPlatform?: Platform | undefined
   readonly buildPlatform?: Platform | undefined
   /** The context's ignore rules, for CopyIgnoredFile. */
@@ -154,10 +156,8 @@ class StageChecks {
 
   run(): void {
     const { stages } = this.#dockerfile
-    const wanted =
-      this.#options.target === undefined
-        ? undefined
-        : this.#reachable(this.#targetIndex(this.#options.target))
+    const { target, onlyNeeded = target !== undefined } = this.#options
+    const wanted = onlyNeeded ? this.#reachable(this.#targetIndex(target)) : undefined
     for (const stage of stages) {
       const used = wanted === undefined || wanted.has(stage.index)
       const base = this.#base(stage)
@@ -203,8 +203,9 @@ class StageChecks {
     return this.#dockerfile.stages.findLast((stage) => stage.name === name.toLowerCase())?.index
   }
 
-  #targetIndex(target: string): number {
+  #targetIndex(target: string | undefined): number {
     const { stages } = this.#dockerfile
+    if (target === undefined) return stages.length - 1
     const index = this.#stageIndex(target)
     if (index !== undefined) return index
     const names = stages.map(({ name, index: at }) => name ?? `stage-${at}`)
