@@ -17,10 +17,14 @@ import {
 } from '../unionfs/index.js'
 import { provideAccess, treeAccess } from './contenthash.js'
 import { changed, HostScan, readFully, sameFile, type ContextFilter } from './host-scan.js'
+import { putRecentSidecar } from './recent-sidecars.js'
 import { decodeStatCache, STAT_CACHE_KIND } from './stat-cache.js'
 import type { Result } from './vertex.js'
 
 export type { ContextFilter } from './host-scan.js'
+
+/** Folders whose stat data are remembered. */
+const CONTEXTS_MAX = 32
 
 /** The files that COPY, ADD and bind mounts can take from. */
 export interface BuildContext {
@@ -77,7 +81,9 @@ export function openContext(dir: string, options: OpenContextOptions = {}): Buil
     async save() {
       if (options.store === undefined || !scan.dirty) return
       const snapshot = scan.snapshot()
-      if (snapshot !== undefined) await options.store!.sidecars.put(STAT_CACHE_KIND, key, snapshot.encode())
+      if (snapshot !== undefined) {
+        await putRecentSidecar(options.store, STAT_CACHE_KIND, key, snapshot.encode(), CONTEXTS_MAX)
+      }
     },
   }
 }

@@ -12,9 +12,12 @@ import {
   type ManifestEntry,
 } from './content-manifest.js'
 import { contentEntriesOf } from './contenthash.js'
+import { putRecentSidecar } from './recent-sidecars.js'
 import type { StepInput, StoredStep } from './solve.js'
 import type { Op, Vertex } from './vertex.js'
 
+/** Content keys whose entries are remembered, of all builds in a store. */
+const MANIFESTS_MAX = 128
 /** Runs of one step that are remembered. */
 const RUNS_MAX = 4
 
@@ -98,7 +101,7 @@ export class StepMemory {
     if (this.#store.sidecars.get(MANIFEST_KIND, hexOf(content)) !== undefined) return
     const entries = contentEntriesOf(result, content)
     if (entries === undefined || entries.length > MANIFEST_ENTRIES_MAX) return
-    await this.#store.sidecars.put(MANIFEST_KIND, hexOf(content), encodeManifest(entries))
+    await putRecentSidecar(this.#store, MANIFEST_KIND, hexOf(content), encodeManifest(entries), MANIFESTS_MAX)
   }
 
   /** Entries behind a content key, if they were kept. */
