@@ -245,7 +245,9 @@ describe('streams', () => {
     fs.writeFileSync('/f', 'a')
     await pipeline(['b', 'c'], fs.createWriteStream('/f', { flags: 'a' }))
     expect(fs.readFileSync('/f', 'utf8')).toBe('abc')
-    const missing = await new Promise<unknown>((resolve) => fs.createReadStream('/nope').on('error', resolve))
+    const missing = await new Promise<unknown>((resolve) =>
+      fs.createReadStream('/nope').on('error', (error) => resolve(error)),
+    )
     expect(missing).toMatchObject({ code: 'ENOENT', syscall: 'open', path: '/nope' })
     const controller = new AbortController()
     const aborted = fs.createReadStream('/f', { signal: controller.signal })
@@ -261,7 +263,7 @@ describe('streams', () => {
     const { fs } = new UnionView()
     fs.writeFileSync('/f', 'x'.repeat(200_000))
     const stream = fs.createReadStream('/f')
-    await new Promise((resolve) => stream.once('readable', resolve))
+    await new Promise<void>((resolve) => stream.once('readable', () => resolve()))
     fs.renameSync('/f', '/g')
     fs.unlinkSync('/g')
     expect((await text(stream)).length).toBe(200_000)

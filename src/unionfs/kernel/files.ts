@@ -1,7 +1,7 @@
 // System calls on open files: open, read, write, truncate. The order of the checks is that of do_open and may_open in
 // fs/namei.c.
 import { fail } from './fault.js'
-import { isPermitted, MAY_READ, MAY_WRITE, modeAfterWrite } from './identity.js'
+import { isPermitted, MAY_READ, MAY_WRITE, modeAfterWrite, S_ISVTX } from './identity.js'
 import { stampContent, type Kernel, type OpenFile } from './kernel.js'
 import { createAt } from './names.js'
 import type { Walk } from './resolve.js'
@@ -73,10 +73,21 @@ function openOrCreate(kernel: Kernel, path: string, flags: number, mode: number)
     }
     if (isExclusive) fail('EEXIST')
     if (child.kind === 'dir') fail('EISDIR')
+    if (isKeptInSticky(kernel, walk.node, child)) fail('EACCES')
     walk.names.push(walk.last)
     walk.nodes.push(child)
     return enter(kernel, walk, flags)
   }
+}
+
+/**
+ * Whether O_CREAT must not open what others put into a sticky directory (may_create_in_sticky). Regular files and fifos are
+ * open to it with fs.protected_regular=0 and fs.protected_fifos=0, the kernel's defaults; nothing else is.
+ */
+function isKeptInSticky(kernel: Kernel, dir: AnyNode, node: AnyNode): boolean {
+  if (node.kind === 'file' || node.kind === 'fifo') return false
+  const isShared = (dir.mode & S_ISVTX) !== 0 && (dir.mode & 0o002) !== 0
+  return isShared && node.uid !== dir.uid && node.uid !== kernel.identity.uid
 }
 
 /** Opens the node that a walk reached (may_open). */
