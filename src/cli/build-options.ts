@@ -3,13 +3,16 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import {
+  autoExecutor,
   parseOutput,
+  replayExecutor,
   sandboxExecutor,
   shellExecutor,
   type BuildOptions,
   type CacheFrom,
   type CacheTo,
   type Executor,
+  type ExecutorChoice,
 } from 'lamella/builder'
 import type { Store } from 'lamella/store'
 import { UsageError, type Arguments, type Io } from './command.js'
@@ -54,23 +57,40 @@ export function platform(args: Arguments): Pick<BuildOptions, 'platform'> {
   return { platform: { os, architecture, ...(variant === undefined ? {} : { variant }) } }
 }
 
-/** Executors in the order in which they are asked; the shell when none is named. */
-async function executors(args: Arguments, store: Store): Promise<readonly Executor[]> {
+/** Executors in the order in which they are asked: sandbox or shell, whatever the machine allows, when none is named. */
+export async function executors(args: Arguments, store: Store, io: Io): Promise<readonly Executor[]> {
   const names = args.strings('executor')
-  const found = names.length === 0 ? ['shell'] : names
   const out: Executor[] = []
-  for (const name of found) {
-    if (name === 'shell') out.push(shellExecutor())
-    else if (name === 'sandbox') out.push(sandboxExecutor({ store }))
-    else if (name !== 'none') out.push(await loadExecutor(name))
+  for (const name of names.length === 0 ? ['auto'] : names) {
+    if (name !== 'none') out.push(await executorByName(name, store, io))
   }
   return out
+}
+
+async function executorByName(name: string, store: Store, io: Io): Promise<Executor> {
+  if (name === 'auto') return autoExecutor({ store, onChoice: reportChoice(io) })
+  if (name === 'shell') return shellExecutor()
+  if (name === 'sandbox') return sandboxExecutor({ store })
+  if (name.startsWith('replay:')) return replayExecutor({ store, images: [name.slice('replay:'.length)] })
+  return loadExecutor(name)
+}
+
+/** Says which executor runs RUN, once for each answer. */
+function reportChoice(io: Io): (choice: ExecutorChoice) => void {
+  const told = new Set<string>()
+  return ({ executor, reason }) => {
+    const text = `RUN by the ${executor}${reason === '' ? '' : `, because ${reason}`}\n`
+    if (!told.has(text)) io.note(text)
+    told.add(text)
+  }
 }
 
 /** A module whose default export is an Executor, or a function that gives one. */
 async function loadExecutor(path: string): Promise<Executor> {
   if (!/[./]/.test(path)) {
-    throw new UsageError(`--executor ${path}: expected shell, sandbox, none or a module's path`)
+    throw new UsageError(
+      `--executor ${path}: expected auto, sandbox, shell, replay:IMAGE, none or a module's path`,
+    )
   }
   const module: unknown = await import(pathToFileURL(resolve(path)).href)
   const value = (module as { default?: unknown }).default
@@ -174,7 +194,7 @@ export async function buildOptions(args: Arguments, io: Io, store: Store): Promi
     ...platform(args),
     ...network(args),
     extraHosts: args.strings('add-host'),
-    executor: await executors(args, store),
+    executor: await executors(args, store, io),
     secrets: secrets(args, io.env),
     noCache: args.flag('no-cache'),
     noCacheFilter: args.strings('no-cache-filter').flatMap((text) => text.split(',')),

@@ -39,6 +39,10 @@ const COMMANDS: Readonly<
     summary: 'write the files of an image into a folder',
     load: () => import('./commands/checkout.js'),
   },
+  why: {
+    summary: 'show which instruction wrote a file, and which wrote it before',
+    load: () => import('./commands/why.js'),
+  },
   diff: {
     summary: 'show what differs between two images, or two layers of one',
     load: () => import('./commands/diff.js'),

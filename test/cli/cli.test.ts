@@ -82,7 +82,7 @@ describe('help', () => {
     [['build', '--progress', 'loud', '.'], '--progress loud: expected one of'],
     [['build', '--platform', 'linux', '.'], 'expected OS/ARCHITECTURE'],
     [['build', '--build-arg', '=x', '.'], 'expected NAME=VALUE'],
-    [['build', '--executor', 'magic', '.'], 'expected shell, sandbox, none or a module'],
+    [['build', '--executor', 'magic', '.'], 'expected auto, sandbox, shell'],
     [['cat', 'x'], 'missing PATH'],
     [['save', '--format', 'zip', 'x'], '--format zip'],
   ])('%j is a wrong command line: exit code 2', (args, message) => {
@@ -416,6 +416,23 @@ describe('why, what if, and mistakes', () => {
     expect(stdout).toMatch(/MISS +\[2\/2\] COPY/)
     expect(ok(['images', '--json']).stdout).toBe(before)
     expect(ok(['build', '--dry-run', context]).stdout).toBe(stdout)
+  })
+
+  test('why: which instruction wrote a file, and which before', () => {
+    dockerfile('FROM scratch\nCOPY a /x/f\nCOPY sub/b /x/f\nWORKDIR /y\n')
+    ok(['build', '-q', '-t', 'app', context])
+    const lines = ok(['why', 'app', '/x/f']).stdout.trim().split('\n').slice(1)
+    expect(lines).toEqual([
+      expect.stringMatching(/^C +2 .*COPY sub\/b \/x\/f # buildkit$/),
+      expect.stringMatching(/^A +1 .*COPY a \/x\/f # buildkit$/),
+    ])
+    expect(JSON.parse(ok(['why', '--json', 'app', 'y']).stdout)).toMatchObject({
+      events: [{ change: 'A', createdBy: 'WORKDIR /y', entry: { kind: 'dir' } }],
+    })
+    expect(lamella(['why', 'app', '/none'])).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('ever had'),
+    })
   })
 
   test('--check, as text and as JSON', () => {

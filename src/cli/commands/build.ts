@@ -164,7 +164,7 @@ export const command: Command = {
       name: 'executor',
       value: 'KIND',
       multiple: true,
-      help: 'shell (default), sandbox, none, or the path of a module that exports one',
+      help: 'auto (default), sandbox, shell, replay:IMAGE, none, or the path of a module that exports one',
     },
     {
       name: 'secret',
