@@ -40,20 +40,24 @@ export const buildkitScheme: KeyScheme = {
 export const classicScheme: KeyScheme = {
   name: 'classic',
   map: (vertex, map) => ({
-    digest: vertex.inputs.length === 0 ? map.digest : classicDigest(vertex, map),
+    digest: SOURCES.has(vertex.op.kind) ? map.digest : classicDigest(vertex, map),
     definitions: map.deps.map((_, i) => (i === 0 && !readsOnly(map, i) ? { selector: undefined } : false)),
     contents: map.deps.map(({ content }) => content !== undefined),
   }),
 }
+
+/** What an instruction starts from counts by what it is, under every scheme. */
+const SOURCES: ReadonlySet<Vertex['op']['kind']> = new Set(['image', 'local', 'http', 'scratch'])
 
 /** Whether an input is only read, and so counts by content and not by where it came from. */
 function readsOnly(map: CacheMap, input: number): boolean {
   return map.deps[input]!.content !== undefined
 }
 
-function classicDigest(vertex: Vertex, map: CacheMap): Digest {
-  const text = vertex.label.instruction ?? vertex.label.name
-  return digestOf(JSON.stringify(['lamella.classic.v0', vertex.op.kind, text, [...map.preimage]]))
+function classicDigest({ op, label }: Vertex, map: CacheMap): Digest {
+  const before = label.history?.map(({ created_by }) => created_by ?? '') ?? []
+  const text = label.instruction ?? label.name
+  return digestOf(JSON.stringify(['lamella.classic.v0', op.kind, before, text, [...map.preimage]]))
 }
 
 export const KEY_SCHEMES = { buildkit: buildkitScheme, classic: classicScheme } as const

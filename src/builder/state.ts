@@ -94,6 +94,7 @@ export class StageState {
       count: place === undefined ? undefined : this.count,
       instruction: command?.instruction.text,
       location: command?.location ?? this.location,
+      history: this.image.history,
     }
   }
 

@@ -48,7 +48,8 @@ export class StepLog {
   #plan(record: StepRecord): StepId {
     if (record.id !== undefined) return record.id
     record.id = ++this.#last
-    this.#emit({ kind: 'step-planned', step: record.id, ...record.vertex.label })
+    const { name, stage, index, count, instruction, location } = record.vertex.label
+    this.#emit({ kind: 'step-planned', step: record.id, name, stage, index, count, instruction, location })
     return record.id
   }
 

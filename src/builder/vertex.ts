@@ -27,6 +27,8 @@ export interface VertexLabel {
   readonly count: number | undefined
   readonly instruction: string | undefined
   readonly location: SourceLocation | undefined
+  /** The image's history before this instruction, for key schemes that go by what was written and not by what it means. */
+  readonly history?: readonly { readonly created_by?: string }[]
 }
 
 /** One layer of a result, stored uncompressed or as it came. */
