@@ -10,7 +10,7 @@ export function runOnView(testCase: Case): Outcome {
   const view = new UnionView(tree, { ...identity, umask })
   const results = execute(view.fs, testCase.steps) as unknown[]
   // The snapshot is read by root, as the kernel's tree is, and has to show what the view shows.
-  return { results, tree: dump(new UnionView(view.snapshot()).fs) as Outcome['tree'] }
+  return { results, tree: dump(new UnionView(view.snapshot()).fs, '/') as Outcome['tree'] }
 }
 
 export interface Difference {

@@ -142,13 +142,14 @@ export function execute(fs, steps) {
   return results
 }
 
-/** The whole tree: path (bytes as latin1) → what is there. Hard links are named by the first of their paths. */
-export function dump(fs) {
+/** The whole tree below `root`: path (bytes as latin1) → what is there. Hard links are named by the first of their paths. */
+export function dump(fs, root) {
+  const SLASH = Buffer.from('/')
   const out = {}
   const groups = new Map()
   const visit = (path) => {
     const stats = fs.lstatSync(path, { bigint: true })
-    const key = path.toString('latin1')
+    const key = path.toString('latin1').slice(root.length - 1) || '/'
     const entry = describeStats(stats)
     if (!stats.isDirectory() && stats.nlink > 1n) {
       const id = `${stats.dev}:${stats.ino}`
@@ -161,8 +162,8 @@ export function dump(fs) {
     out[key] = entry
     if (!stats.isDirectory()) return
     const names = fs.readdirSync(path, 'buffer').sort(Buffer.compare)
-    for (const name of names) visit(Buffer.concat([path, Buffer.from(path.length === 1 ? '' : '/'), name]))
+    for (const name of names) visit(Buffer.concat([path, SLASH.subarray(path.at(-1) === 0x2f ? 1 : 0), name]))
   }
-  visit(Buffer.from('/'))
+  visit(Buffer.from(root))
   return out
 }

@@ -1,12 +1,12 @@
 # Mounts a kernel overlay in a mount namespace of its own and runs a case with it as root directory.
 # Everything mounted here ends with the namespace.
 #
-#   unshare --mount --propagation private sh kernel-mount.sh WORK NODE LOADER LIBS CHILD LAYERS < case.json
+#   unshare --mount --propagation private sh kernel-mount.sh WORK NODE LOADER LIBS CHILD LAYERS [DUMP] < case.json
 #
 # WORK has layer-0.tar … in overlayfs's own form, base first. The host's root is mounted in the overlay until the child is
 # loaded: its dynamic loader is called by path, because there is nothing else in the new root.
 set -e
-work=$1 node=$2 loader=$3 libs=$4 child=$5 layers=$6
+work=$1 node=$2 loader=$3 libs=$4 child=$5 layers=$6 dump=$7
 mount -t tmpfs -o mode=755 lamella-differential "$work/fs"
 cd "$work/fs"
 mkdir upper work merged
@@ -37,3 +37,4 @@ touch -d @0 merged
 cat case.json >&4
 exec 4>&-
 wait $!
+if [ -n "$dump" ]; then env -i "$node" "$dump" "$work/fs/merged/"; fi

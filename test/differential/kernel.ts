@@ -48,6 +48,8 @@ export function runOnKernel(testCase: Case): Promise<Outcome> {
   })
   const script = [join(here, 'kernel-mount.sh'), work, realpathSync(process.execPath), loader.path]
   const rest = [loader.libraries, join(here, 'kernel-child.mjs'), String(testCase.layers.length)]
+  // Root prints the final tree itself.
+  rest.push(testCase.identity.uid === 0 ? '' : join(here, 'kernel-dump.mjs'))
   const args = [...NAMESPACES, 'sh', ...script, ...rest]
   return new Promise<Outcome>((resolve, reject) => {
     const child = execFile(
@@ -56,13 +58,19 @@ export function runOnKernel(testCase: Case): Promise<Outcome> {
       { maxBuffer: 256 * 1024 * 1024, timeout: TIMEOUT_MS, killSignal: 'SIGKILL' },
       (error, stdout, stderr) => {
         rmSync(work, { recursive: true, force: true })
-        if (error === null) resolve(JSON.parse(stdout) as Outcome)
+        if (error === null) resolve(outcomeOf(stdout))
         else reject(new Error(`kernel side failed: ${stderr}${error.message}`))
       },
     )
     const { identity, umask, steps } = testCase
     child.stdin!.end(JSON.stringify({ identity, umask, steps }))
   })
+}
+
+/** Results and tree, a line each. */
+function outcomeOf(stdout: string): Outcome {
+  const [results, tree] = stdout.split('\n').map((line) => JSON.parse(line) as unknown)
+  return { results, tree } as Outcome
 }
 
 /** Whether this machine can mount overlays in a namespace of its own: root, unshare, overlayfs with trusted xattrs. */

@@ -292,6 +292,34 @@ function label(args: readonly unknown[]): string {
 // The texts are those of Node 20; other versions word some of them differently.
 const isNode20 = process.version.startsWith('v20.')
 
+describe('times', () => {
+  const times = [
+    0,
+    1.5,
+    1.123456789,
+    1_700_000_000.999999,
+    1e-9,
+    2 ** 31,
+    '1234.5',
+    new Date(1_234_567_891),
+    new Date(-1500),
+  ]
+  test.each(times)('%s is kept to the nanosecond that Node keeps', (time) => {
+    const stats = [nodeFs, view.fs].map((fs, i) => {
+      const path = i === 0 ? join(folder, 'f') : '/f'
+      return (['utimesSync', 'lutimesSync', 'futimesSync'] as const).map((method) => {
+        const fd = fs.openSync(path, 'r+')
+        if (method === 'futimesSync') fs.futimesSync(fd, time, time)
+        else fs[method](path, time, time)
+        fs.closeSync(fd)
+        const { mtimeNs, atimeNs, mtimeMs } = fs.statSync(path, { bigint: true })
+        return [mtimeNs, atimeNs, mtimeMs, fs.statSync(path).mtimeMs, fs.statSync(path).mtime.getTime()]
+      })
+    })
+    expect(stats[1]).toEqual(stats[0])
+  })
+})
+
 describe.runIf(isNode20)('wrong arguments fail as in Node, sync', () => {
   const all = [...Object.entries(WRONG), ...Object.entries(WRONG_SYNC)].flatMap(([method, lists]) =>
     lists.map((args) => ({ method, args, title: `${method}Sync(${label(args)})` })),

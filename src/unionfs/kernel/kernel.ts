@@ -114,7 +114,7 @@ export class Kernel implements WalkContext {
   /** Like `hold`, ready to be changed. @throws Fault EROFS */
   own(walk: Walk): UpperNode {
     const node = this.hold(walk)
-    if (this.isReadOnly(walk)) fail('EROFS')
+    if ((this.hasMounts || this.superblock.isReadOnly) && this.isReadOnly(walk)) fail('EROFS')
     return node
   }
 

@@ -3,6 +3,7 @@
 //
 // A node that was copied up and not changed since is *clean*: freezing it gives the very TreeNode that it came from, so
 // that snapshots share it and a diff skips it.
+import { encodePath } from '../../path.js'
 import type { Children } from '../children.js'
 import { TreeNode, nextIno, type NodeKind, type Xattrs } from '../node.js'
 import { FileData } from './file-data.js'
@@ -109,7 +110,7 @@ export class UpperNode {
   }
 
   #targetSize(): number {
-    return this.kind === 'symlink' ? byteLength(this.target) : 0
+    return this.kind === 'symlink' ? encodePath(this.target).byteLength : 0
   }
 
   /** Notes that content or metadata changed: what snapshots know of this node and of the directories above is stale. */
@@ -151,12 +152,6 @@ export class UpperNode {
   child(name: string): AnyNode | undefined {
     return this.dir!.find(name)
   }
-}
-
-const utf8 = new TextEncoder()
-
-function byteLength(text: string): number {
-  return utf8.encode(text).byteLength
 }
 
 /** The entries of an upper directory: those of its lower, if it has one, and what differs from them. */
