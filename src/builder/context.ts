@@ -4,7 +4,7 @@ import { closeSync, fstatSync, openSync, realpathSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { digestOf, EMPTY_DIGEST, hexOf } from '../digest.js'
 import { BuildError, throwIfAborted } from '../errors.js'
-import type { BlobBytes, Store } from '../store/index.js'
+import { decompressStream, type BlobBytes, type Store } from '../store/index.js'
 import {
   applyChangeset,
   childrenOf,
@@ -107,20 +107,17 @@ export function treeContext(tree: Tree, name = '<tree>'): BuildContext {
 }
 
 /**
- * An uncompressed tar as build context.
- * @throws LayerError for a tar that cannot be read
+ * A tar as build context, compressed or not: what `docker build -` takes on standard input. Owners and times are the tar's.
+ * @throws LayerError for a tar that cannot be read, or a compression that is not known
  */
 export async function tarContext(
   bytes: BlobBytes,
   options: { readonly signal?: AbortSignal | undefined; readonly name?: string } = {},
 ): Promise<BuildContext> {
   const chunks: Uint8Array[] = []
-  if (bytes instanceof Uint8Array) chunks.push(bytes)
-  else {
-    for await (const chunk of bytes) {
-      throwIfAborted(options.signal)
-      chunks.push(chunk)
-    }
+  for await (const chunk of decompressStream(bytes instanceof Uint8Array ? [bytes] : bytes)) {
+    throwIfAborted(options.signal)
+    chunks.push(chunk)
   }
   const whole = chunks.length === 1 ? chunks[0]! : new Uint8Array(Buffer.concat(chunks))
   return treeContext(applyChangeset(EMPTY_TREE, readLayer(whole)), options.name ?? '<tar>')

@@ -22,7 +22,7 @@ export interface CopyAction {
   /** Absolute; a trailing `/` or `/.` is kept, it means "into". */
   readonly dest: string
   readonly owner?: OwnerSpec | undefined
-  /** Permission bits of an octal --chmod; -1 when there is none or it is symbolic. */
+  /** Permission bits of an octal --chmod; -1 when there is none. Not looked at beside `modeStr`. */
   readonly mode: number
   /** A symbolic --chmod. */
   readonly modeStr?: string | undefined
@@ -120,7 +120,8 @@ function fileActionJson(action: FileAction, fromInput: boolean): object {
         src: text(fromInput ? goBase(action.src) : action.src),
         dest: text(action.dest),
         owner: ownerJson(action.owner),
-        mode: number(action.mode),
+        // A symbolic --chmod leaves the octal one at zero, which is left out. @see client/llb/fileop.go
+        mode: number(action.modeStr === undefined ? action.mode : 0),
         followSymlink: flag(action.followSymlink),
         dirCopyContents: flag(action.dirCopyContents),
         attemptUnpackDockerCompatibility: flag(action.attemptUnpack),

@@ -14,11 +14,13 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
-import { openContext, treeContext } from '../../src/builder/context.js'
+import { openContext, tarContext, treeContext } from '../../src/builder/context.js'
 import { contentKeyOf, type ContentSelector } from '../../src/builder/contenthash.js'
 import { createIgnoreMatcher } from '../../src/builder/dockerfile/index.js'
 import { createMemoryStore, type SidecarStore, type Store } from '../../src/store/index.js'
+import { diffTrees, EMPTY_TREE, encodeLayer } from '../../src/unionfs/index.js'
 import { folderOf, tempFolder, treeOf, type TreeSpec } from './fixtures.js'
 
 const SPEC: TreeSpec = {
@@ -280,6 +282,30 @@ describe('bad contexts', () => {
     const node = open(dir).tree.lookup('f')!
     unlinkSync(join(dir, 'f'))
     expect(() => node.content()).toThrow(expect.objectContaining({ code: 'CONTEXT_CHANGED' }))
+  })
+})
+
+describe('a tar', () => {
+  const tar = async () => {
+    const chunks: Uint8Array[] = []
+    for (const chunk of encodeLayer(diffTrees(EMPTY_TREE, treeOf(SPEC)))) chunks.push(chunk)
+    return Buffer.concat(chunks)
+  }
+  test.each<[string, (bytes: Buffer) => Uint8Array]>([
+    ['plain', (bytes) => bytes],
+    ['gzip', (bytes) => gzipSync(bytes)],
+  ])('%s has the content key of its files', async (_, pack) => {
+    const bytes = pack(await tar())
+    const want = await contentKeyOf(treeContext(treeOf(SPEC)).result(), ALL)
+    for (const source of [bytes, [bytes.subarray(0, 300), bytes.subarray(300)]]) {
+      expect(await contentKeyOf((await tarContext(source)).result(), ALL)).toBe(want)
+    }
+  })
+
+  test('that is none is refused', async () => {
+    await expect(tarContext(new TextEncoder().encode('x'.repeat(600)))).rejects.toMatchObject({
+      code: expect.stringMatching(/^TAR_/),
+    })
   })
 })
 

@@ -150,7 +150,12 @@ describe('what takes part in a key', () => {
   ])('%s of a RUN', (_, other) => expect(other).not.toBe(run))
 })
 
-test('a large timestamp is written with all its digits', () => {
+test('beside a symbolic mode the octal one is not written', () => {
+  const symbolic = (mode: number) => onStage(copy('/f', '/o', { modeStr: 'u+x', mode }))
+  expect(symbolic(-1)).toBe(symbolic(0))
+})
+
+test('a timestamp that is no whole number of seconds is refused, because JSON could not hold it', () => {
   expect(() => onStage(copy('/f', '/o', { timestampNs: 1_700_000_000_000_000_001n }))).toThrow(RangeError)
 })
 
