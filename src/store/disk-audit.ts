@@ -3,21 +3,25 @@ import { isDigest } from '../digest.js'
 import { StoreError } from '../errors.js'
 import { blobPath, type Disk } from './disk-layout.js'
 import type { DiskDocumentStore } from './disk-documents.js'
+import type { DiskLeaseStore } from './disk-leases.js'
 import type { DiskRefStore } from './disk-refs.js'
 import type { DiskSidecarStore } from './disk-sidecars.js'
 import type { LmdbRecordStore } from './lmdb-records.js'
 import type { DerivedProblem } from './store.js'
 
 export interface Audited {
+  readonly leases: DiskLeaseStore
   readonly refs: DiskRefStore
   readonly sidecars: DiskSidecarStore
   readonly documents: DiskDocumentStore
   readonly records: LmdbRecordStore
 }
 
-export function auditDisk(disk: Disk, { refs, sidecars, documents, records }: Audited): DerivedProblem[] {
+export function auditDisk(disk: Disk, parts: Audited): DerivedProblem[] {
+  const { refs, leases, sidecars, documents, records } = parts
   return [
-    ...auditIndex(refs),
+    ...auditRefs(refs),
+    ...auditLeases(leases),
     ...auditDocuments(documents),
     ...auditBlobFolder(disk),
     ...auditSidecars(sidecars),
@@ -25,12 +29,29 @@ export function auditDisk(disk: Disk, { refs, sidecars, documents, records }: Au
   ]
 }
 
-function* auditIndex(refs: DiskRefStore): Generator<DerivedProblem> {
+function auditRefs(refs: DiskRefStore): DerivedProblem[] {
+  const problems: DerivedProblem[] = []
+  for (const key of refs.damagedLogs()) {
+    const message = `the reflog ${key} has a line that cannot be read`
+    problems.push({ code: 'REFLOG_DAMAGED', severity: 'warning', message, key })
+  }
   try {
-    refs.index()
+    for (const { name, logged } of refs.changedElsewhere()) {
+      const was = logged === undefined ? 'was removed' : `was ${logged.digest}`
+      const message = `ref ${name} ${was} when it was last changed here; now index.json says otherwise`
+      problems.push({ code: 'REF_CHANGED_ELSEWHERE', severity: 'warning', message, name })
+    }
   } catch (error) {
     if (!(error instanceof StoreError)) throw error
-    yield { code: 'INDEX_INVALID', severity: 'error', message: error.message }
+    problems.push({ code: 'INDEX_INVALID', severity: 'error', message: error.message })
+  }
+  return problems
+}
+
+function* auditLeases(leases: DiskLeaseStore): Generator<DerivedProblem> {
+  for (const key of leases.damaged()) {
+    const message = `the lease ${key} has a line that cannot be read`
+    yield { code: 'LEASE_DAMAGED', severity: 'warning', message, key }
   }
 }
 

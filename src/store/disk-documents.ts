@@ -97,13 +97,13 @@ export class DiskDocumentStore implements DocumentStore {
 
   #read(kind: string, key: string): Document | undefined {
     const bytes = this.disk.fs.readFile(this.#path(kind, key))
-    return bytes && decodeDocument(kind, key, bytes)
+    return bytes && decodeDocument(kind, key, bytes, this.disk.checksum)
   }
 
   async #put(kind: string, key: string, value: unknown, roots: readonly Digest[]): Promise<void> {
     checkDocumentName(kind, key)
     await makeFolder(this.disk, `${this.disk.paths.documents}/${kind}`)
-    await replaceFile(this.disk, this.#path(kind, key), encodeDocument(value, roots))
+    await replaceFile(this.disk, this.#path(kind, key), encodeDocument(value, roots, this.disk.checksum))
   }
 
   async #delete(kind: string, key: string): Promise<boolean> {

@@ -4,6 +4,7 @@ import { canonicalJson } from '../descriptor.js'
 import { hexOf, type Digest } from '../digest.js'
 import { StoreError } from '../errors.js'
 import { errnoOf, type DiskFs } from './disk-fs.js'
+import type { Checksum } from './records.js'
 import { EMPTY_INDEX } from './refs.js'
 
 /**
@@ -66,6 +67,8 @@ export interface Disk {
   readonly fs: DiskFs
   readonly paths: LayoutPaths
   readonly durability: Durability
+  /** Of what is sealed; see records.ts. */
+  readonly checksum: Checksum
   /** A name for a temporary file that no other process has. */
   tempName(): string
 }

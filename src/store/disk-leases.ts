@@ -4,6 +4,7 @@ import { type Digest, isDigest } from '../digest.js'
 import type { Env } from '../env.js'
 import { createTemp, type Disk, discardTemp, makeFolder, syncFolder } from './disk-layout.js'
 import { errnoOf } from './disk-fs.js'
+import { isWholeLine, sealLine, unsealLine, type Checksum } from './records.js'
 import { DEFAULT_LEASE_TTL_MS, leaseNotFound, msToNs } from './leases.js'
 import type { Lease, LeaseStore } from './store.js'
 
@@ -83,6 +84,15 @@ export class DiskLeaseStore implements LeaseStore {
     return count
   }
 
+  /** Leases of which a line cannot be read, other than such as a crash left unfinished. */
+  *damaged(): Generator<string> {
+    for (const id of this.disk.fs.readDir(this.disk.paths.leases) ?? []) {
+      const text = new TextDecoder().decode(this.disk.fs.readFile(this.#path(id)))
+      const lines = text.split('\n').filter(isWholeLine)
+      if (lines.some((line) => parseLine(line, this.disk.checksum) === undefined)) yield id
+    }
+  }
+
   #line(ttlMs: number, digests: readonly Digest[]): LeaseLine {
     return { expires: (this.env.now() + msToNs(ttlMs)).toString(), ttlMs, digests }
   }
@@ -90,8 +100,8 @@ export class DiskLeaseStore implements LeaseStore {
   async #writeAndClose(fd: number, line: LeaseLine): Promise<void> {
     const { fs, durability } = this.disk
     try {
-      // Begins a line of its own even after one that a crash has torn.
-      fs.write(fd, new TextEncoder().encode(`\n${JSON.stringify(line)}`))
+      // A line of its own whatever a crash has left before it, or leaves after it.
+      fs.write(fd, new TextEncoder().encode(`\n${sealLine(line, this.disk.checksum)}\n`))
       if (durability === 'full') await fs.sync(fd)
     } finally {
       fs.close(fd)
@@ -104,7 +114,7 @@ export class DiskLeaseStore implements LeaseStore {
     const digests = new Set<Digest>()
     let last: LeaseLine | undefined
     for (const text of new TextDecoder().decode(bytes).split('\n')) {
-      const line = parseLine(text)
+      const line = parseLine(text, this.disk.checksum)
       if (line === undefined) continue
       for (const digest of line.digests) digests.add(digest)
       last = line
@@ -117,12 +127,7 @@ export class DiskLeaseStore implements LeaseStore {
   }
 }
 
-function parseLine(text: string): LeaseLine | undefined {
-  try {
-    const line = JSON.parse(text) as LeaseLine
-    const valid = /^\d+$/.test(line.expires) && Number.isFinite(line.ttlMs) && line.digests.every(isDigest)
-    return valid ? line : undefined
-  } catch {
-    return undefined
-  }
+function parseLine(text: string, checksum: Checksum): LeaseLine | undefined {
+  const line = unsealLine(text, checksum) as LeaseLine | undefined
+  return line !== undefined && /^\d+$/.test(line.expires) && line.digests.every(isDigest) ? line : undefined
 }

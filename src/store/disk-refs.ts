@@ -1,11 +1,12 @@
-// Refs on disk: `index.json` is the truth, replaced whole under the lock; `lamella/reflog/` keeps every change.
+// Refs on disk: `index.json` is the truth, replaced whole under the lock; reflog.ts keeps every change.
 import { canonicalJson, REF_NAME_ANNOTATION, type Descriptor } from '../descriptor.js'
-import { digestOf, hexOf, type Digest } from '../digest.js'
+import type { Digest } from '../digest.js'
 import type { Env } from '../env.js'
 import { StoreError } from '../errors.js'
 import type { BlobStore } from './blobs.js'
-import { type Disk, makeFolder, replaceFile, syncFolder } from './disk-layout.js'
+import { type Disk, replaceFile } from './disk-layout.js'
 import { msToNs } from './leases.js'
+import { happened, RefLog, sameTarget } from './reflog.js'
 import {
   checkExpectedRef,
   checkRefName,
@@ -21,15 +22,8 @@ import {
 import type { Ref, RefChange, RefStore } from './store.js'
 import { blobNotFound } from './verify.js'
 
-interface LogLine {
-  readonly name: string
-  /** Nanoseconds since the epoch, in decimal. */
-  readonly time: string
-  readonly before: Descriptor | null
-  readonly after: Descriptor | null
-}
-
 export class DiskRefStore implements RefStore {
+  readonly #log: RefLog
   #cached: { readonly stamp: string; readonly index: IndexDocument } | undefined
 
   constructor(
@@ -37,7 +31,9 @@ export class DiskRefStore implements RefStore {
     readonly blobs: BlobStore,
     readonly env: Env,
     readonly locked: <T>(fn: () => Promise<T>) => Promise<T>,
-  ) {}
+  ) {
+    this.#log = new RefLog(disk)
+  }
 
   async get(name: string): Promise<Descriptor | undefined> {
     return findRef(this.index(), name)
@@ -58,15 +54,23 @@ export class DiskRefStore implements RefStore {
       }
       if (before === undefined && target === undefined) return
       const after = target && withoutRefName(target)
+      await this.#log.append(name, this.#changesTo(name, before, after))
       await replaceFile(this.disk, this.disk.paths.index, canonicalJson(withRef(index, name, after)))
-      await this.#log(name, before, after)
     })
+  }
+
+  /** What the log must be told: this change, and before it one that something else has made meanwhile. */
+  #changesTo(name: string, before: Descriptor | undefined, after: Descriptor | undefined): RefChange[] {
+    const timeNs = this.env.now()
+    const last = happened(this.#log.read(name), before).at(-1)?.after
+    const elsewhere = sameTarget(last, before) ? [] : [{ timeNs, before: last, after: before }]
+    return [...elsewhere, { timeNs, before, after }]
   }
 
   /** Newest first. A change that another tool made to `index.json` appears with the time of the file. */
   async history(name: string): Promise<RefChange[]> {
-    const changes = this.#readLog(name)
     const current = findRef(this.index(), name)
+    const changes = happened(this.#log.read(name), current)
     const last = changes.at(-1)?.after
     if (!sameTarget(last, current)) {
       const mtimeMs = this.disk.fs.stat(this.disk.paths.index)?.mtimeMs ?? 0
@@ -76,22 +80,12 @@ export class DiskRefStore implements RefStore {
   }
 
   async names(): Promise<string[]> {
-    const names = new Set(refsOf(this.index()).map(({ name }) => name))
-    for (const name of this.#loggedNames()) names.add(name)
-    return [...names].sort()
-  }
-
-  *#loggedNames(): Generator<string> {
-    const { fs, paths } = this.disk
-    for (const file of fs.readDir(paths.reflog) ?? []) {
-      const bytes = fs.readFile(`${paths.reflog}/${file}`)
-      for (const text of new TextDecoder().decode(bytes).split('\n')) {
-        const line = parseLine(text)
-        if (line === undefined) continue
-        yield line.name
-        break
-      }
+    const index = this.index()
+    const names = new Set(refsOf(index).map(({ name }) => name))
+    for (const name of this.#log.names()) {
+      if (happened(this.#log.read(name), findRef(index, name)).length > 0) names.add(name)
     }
+    return [...names].sort()
   }
 
   async restore(): Promise<string[]> {
@@ -99,8 +93,8 @@ export class DiskRefStore implements RefStore {
       if (this.#isReadable()) return []
       const { fs, paths } = this.disk
       let index = EMPTY_INDEX
-      for (const name of [...this.#loggedNames()].sort()) {
-        const target = this.#readLog(name).at(-1)?.after
+      for (const name of [...this.#log.names()].sort()) {
+        const target = this.#log.read(name).at(-1)?.after
         if (target !== undefined) index = withRef(index, name, target)
       }
       const damaged = fs.readFile(paths.index)
@@ -108,6 +102,25 @@ export class DiskRefStore implements RefStore {
       await replaceFile(this.disk, paths.index, canonicalJson(index))
       return refsOf(index).map(({ name }) => name)
     })
+  }
+
+  /** Reflogs that are damaged. */
+  damagedLogs(): Iterable<string> {
+    return this.#log.damaged()
+  }
+
+  /** Refs that are not as the last change of ours left them. */
+  *changedElsewhere(): Generator<{ name: string; logged: Descriptor | undefined }> {
+    const index = this.index()
+    for (const name of this.#log.names()) {
+      const current = findRef(index, name)
+      const changes = this.#log.read(name)
+      const logged = happened(changes, current).at(-1)?.after
+      // The last change may be one that did not happen; then what was before it counts.
+      const { before, after } = changes.at(-1)!
+      const expected = [before, after, logged].map((target) => JSON.stringify(target))
+      if (!sameTarget(logged, current) || !expected.includes(JSON.stringify(current))) yield { name, logged }
+    }
   }
 
   #isReadable(): boolean {
@@ -137,71 +150,8 @@ export class DiskRefStore implements RefStore {
     this.#cached = { stamp, index }
     return index
   }
-
-  async #log(name: string, before: Descriptor | undefined, after: Descriptor | undefined): Promise<void> {
-    const { fs, paths } = this.disk
-    const lines: LogLine[] = []
-    const known = this.#readLog(name).at(-1)?.after
-    const time = this.env.now().toString()
-    if (!sameTarget(known, before)) {
-      lines.push({ name, time, before: known ?? null, after: before ?? null })
-    }
-    lines.push({ name, time, before: before ?? null, after: after ?? null })
-    const path = this.#logPath(name)
-    const isNew = fs.stat(path) === undefined
-    if (isNew) await makeFolder(this.disk, paths.reflog)
-    const fd = fs.open(path, isNew ? 'create' : 'append')
-    try {
-      // A line that a crash left unfinished ends here.
-      const torn = !isNew && !endsLine(fs.readFile(path))
-      const text = lines.map((line) => JSON.stringify(line) + '\n').join('')
-      fs.write(fd, new TextEncoder().encode(torn ? `\n${text}` : text))
-      if (this.disk.durability === 'full') await fs.sync(fd)
-    } finally {
-      fs.close(fd)
-    }
-    if (isNew) await syncFolder(this.disk, paths.reflog)
-  }
-
-  /** Oldest first. */
-  #readLog(name: string): RefChange[] {
-    const bytes = this.disk.fs.readFile(this.#logPath(name))
-    if (bytes === undefined) return []
-    const changes: RefChange[] = []
-    for (const text of new TextDecoder().decode(bytes).split('\n')) {
-      const line = parseLine(text)
-      if (line?.name !== name) continue
-      changes.push({
-        timeNs: BigInt(line.time),
-        before: line.before ?? undefined,
-        after: line.after ?? undefined,
-      })
-    }
-    return changes
-  }
-
-  #logPath(name: string): string {
-    return `${this.disk.paths.reflog}/${hexOf(digestOf(name)).slice(0, 32)}`
-  }
 }
 
 function withoutRefName(target: Descriptor): Descriptor {
   return targetOf({ ...target, annotations: { ...target.annotations, [REF_NAME_ANNOTATION]: '' } })
-}
-
-function sameTarget(a: Descriptor | undefined, b: Descriptor | undefined): boolean {
-  return a?.digest === b?.digest
-}
-
-function endsLine(bytes: Uint8Array | undefined): boolean {
-  return bytes === undefined || bytes.byteLength === 0 || bytes[bytes.byteLength - 1] === 0x0a
-}
-
-function parseLine(text: string): LogLine | undefined {
-  try {
-    const line = JSON.parse(text) as LogLine
-    return typeof line.name === 'string' && /^\d+$/.test(line.time) ? line : undefined
-  } catch {
-    return undefined
-  }
 }

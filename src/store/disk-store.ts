@@ -76,7 +76,7 @@ export async function openDiskStoreNow(path: string, options: DiskStoreOptions =
       return leases.sweep() + tidyTemp(disk, isRunning, nowMs()) + ingests
     },
     space: async () => disk.fs.space(path),
-    audit: async () => auditDisk(disk, { refs, sidecars, documents, records: database }),
+    audit: async () => auditDisk(disk, { refs, leases, sidecars, documents, records: database }),
     async release() {
       blobs.close()
       await records.close()
@@ -94,6 +94,7 @@ function openDisk(path: string, options: DiskStoreOptions): Disk {
     fs: options.fs ?? nodeFs,
     paths: layoutPaths(root),
     durability: options.durability ?? 'full',
+    checksum: crc32,
     tempName: () => `${process.pid}-${mine}-${++count}`,
   }
 }

@@ -2,6 +2,7 @@
 // the implementations share. Pure.
 import { isDigest, type Digest } from '../digest.js'
 import { StoreError } from '../errors.js'
+import { sealLine, unsealLine, type Checksum } from './records.js'
 import type { Document } from './store.js'
 
 const KIND = /^[a-z0-9-]{1,100}$/
@@ -13,17 +14,15 @@ export function checkDocumentName(kind: string, key?: string): void {
   throw new RangeError(`invalid document name ${JSON.stringify(kind)} ${JSON.stringify(key)}`)
 }
 
-export function encodeDocument(value: unknown, roots: readonly Digest[]): Uint8Array {
-  return new TextEncoder().encode(`${JSON.stringify({ roots, value })}\n`)
+export function encodeDocument(value: unknown, roots: readonly Digest[], checksum: Checksum): Uint8Array {
+  return new TextEncoder().encode(`${sealLine({ roots, value }, checksum)}\n`)
 }
 
 /** @throws StoreError DOCUMENT_DAMAGED */
-export function decodeDocument(kind: string, key: string, bytes: Uint8Array): Document {
-  try {
-    const { roots, value } = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as Document
-    if (Array.isArray(roots) && roots.every(isDigest)) return { key, value, roots }
-  } catch {
-    // said below
+export function decodeDocument(kind: string, key: string, bytes: Uint8Array, checksum: Checksum): Document {
+  const document = unsealLine(new TextDecoder().decode(bytes), checksum) as Document | undefined
+  if (Array.isArray(document?.roots) && document.roots.every(isDigest)) {
+    return { key, value: document.value, roots: document.roots }
   }
   throw new StoreError('DOCUMENT_DAMAGED', `the document ${kind}/${key} is damaged`, { data: { kind, key } })
 }

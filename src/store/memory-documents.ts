@@ -10,6 +10,9 @@ import type {
   DocumentStore,
 } from './store.js'
 
+/** Memory does not rot. */
+const noChecksum = () => 0
+
 export class MemoryDocumentStore implements DocumentStore {
   readonly #kinds = new Map<string, Map<string, Uint8Array>>()
   readonly #held = new Set<string>()
@@ -19,13 +22,13 @@ export class MemoryDocumentStore implements DocumentStore {
   async get(kind: string, key: string): Promise<Document | undefined> {
     checkDocumentName(kind, key)
     const bytes = this.#kinds.get(kind)?.get(key)
-    return bytes && decodeDocument(kind, key, bytes)
+    return bytes && decodeDocument(kind, key, bytes, noChecksum)
   }
 
   async list(kind: string): Promise<Document[]> {
     checkDocumentName(kind)
     const documents = [...(this.#kinds.get(kind) ?? [])].map(([key, bytes]) =>
-      decodeDocument(kind, key, bytes),
+      decodeDocument(kind, key, bytes, noChecksum),
     )
     return documents.sort((a, b) => (a.key < b.key ? -1 : 1))
   }
@@ -66,7 +69,7 @@ export class MemoryDocumentStore implements DocumentStore {
   async roots(): Promise<DocumentRoot[]> {
     return [...this.#kinds].flatMap(([kind, documents]) =>
       [...documents].flatMap(([key, bytes]) =>
-        decodeDocument(kind, key, bytes).roots.map((digest) => ({ kind, key, digest })),
+        decodeDocument(kind, key, bytes, noChecksum).roots.map((digest) => ({ kind, key, digest })),
       ),
     )
   }
@@ -74,6 +77,6 @@ export class MemoryDocumentStore implements DocumentStore {
   async #put(kind: string, key: string, value: unknown, roots: readonly Digest[]): Promise<void> {
     checkDocumentName(kind, key)
     const documents = this.#kinds.get(kind) ?? new Map<string, Uint8Array>()
-    this.#kinds.set(kind, documents.set(key, encodeDocument(value, roots)))
+    this.#kinds.set(kind, documents.set(key, encodeDocument(value, roots, noChecksum)))
   }
 }

@@ -1,5 +1,5 @@
-// What the record and sidecar stores share: the limits of the contract, and the checksum trailer by which a damaged
-// value is told from a good one. Pure.
+// What the record and sidecar stores share: the limits of the contract, and the checksums by which a damaged value or line
+// is told from a good one. Pure.
 //
 // The checksum is CRC-32 (zlib's, ISO 3309), because `get` is synchronous and must not cost start-up time: xxhash-wasm
 // has only an asynchronous start of 8 ms, and the native CRC runs at 6 GB/s. It guards against damage, not malice.
@@ -56,4 +56,29 @@ export function unseal(name: string, sealed: Uint8Array, checksum: Checksum): Ui
   if (view.getUint32(0, true) !== TRAILER_MAGIC) return undefined
   const value = sealed.subarray(0, length)
   return view.getUint32(4, true) === checksum(value, checksum(name)) ? value : undefined
+}
+
+/** A line of JSON with the checksum of what it would be without: `{…,"crc":"<8 hex digits>"}`. Without a line end. */
+export function sealLine(value: object, checksum: Checksum): string {
+  return JSON.stringify({ ...value, crc: crcOf(value, checksum) })
+}
+
+/** What was sealed, or `undefined` for a line that is damaged. */
+export function unsealLine(line: string, checksum: Checksum): unknown {
+  try {
+    const { crc, ...value } = JSON.parse(line) as Record<string, unknown>
+    return crc === crcOf(value, checksum) ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Whether a line that cannot be read is whole, and so damaged: one that a crash left unfinished lacks its end. */
+export function isWholeLine(line: string): boolean {
+  return line.endsWith('}') || /"crc":"[^"]{8}"./.test(line)
+}
+
+/** Of the JSON text, which is the same again for what was parsed from it. */
+function crcOf(value: object, checksum: Checksum): string {
+  return checksum(JSON.stringify(value)).toString(16).padStart(8, '0')
 }

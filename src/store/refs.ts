@@ -53,7 +53,11 @@ export function parseIndex(text: string): IndexDocument {
   }
   if (!isRecord(value)) throw badIndex('', 'is not an object')
   if (value.schemaVersion !== 2) throw badIndex('schemaVersion', 'is not 2')
-  const manifests = value.manifests ?? []
+  const { mediaType } = value
+  if (mediaType !== undefined && mediaType !== EMPTY_INDEX.mediaType)
+    throw badIndex('mediaType', 'is not that of an index')
+  // Go writes null for a list without members.
+  const manifests = value.manifests === null ? [] : value.manifests
   if (!Array.isArray(manifests)) throw badIndex('manifests', 'is not a list')
   manifests.forEach(checkEntry)
   return { ...value, manifests: manifests as Descriptor[] }

@@ -59,6 +59,20 @@ export type DerivedProblem =
       readonly key: string
     }
   | {
+      /** A history or lease has a line that is not what was written; it is passed over. */
+      readonly code: 'REFLOG_DAMAGED' | 'LEASE_DAMAGED'
+      readonly severity: 'warning'
+      readonly message: string
+      readonly key: string
+    }
+  | {
+      /** Not as the last change of ours left it: another tool changed `index.json`, or it is damaged. */
+      readonly code: 'REF_CHANGED_ELSEWHERE'
+      readonly severity: 'warning'
+      readonly message: string
+      readonly name: string
+    }
+  | {
       readonly code: 'RECORD_DAMAGED'
       readonly severity: 'warning'
       readonly message: string

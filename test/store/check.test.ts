@@ -1,5 +1,13 @@
 // fsck: each kind of damage is found, named, and repaired as far as it can be.
-import { appendFileSync, chmodSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
@@ -106,6 +114,72 @@ test('the uncompressed form of a layer can be made again, so it is repaired with
   damage(folder, image.layers[1]!)
   expect(brief(await checkStore(store)).filter((line) => line.startsWith('warning'))).toEqual([])
 })
+
+// Whatever bit flips, in whatever file of the store that is not derived: it is found, or the store cannot be opened, or
+// nothing reads differently.
+test('every flipped bit in index.json, oci-layout, a reflog, a lease, a document', async () => {
+  const { store, folder } = await open()
+  const [a, b] = [await putImage(store, ['a']), await putImage(store, ['b'])]
+  await store.refs.set('app:1', a.target)
+  await store.refs.set('app:1', b.target)
+  const lease = await store.leases.create()
+  await store.leases.add(lease.id, a.all)
+  await store.documents.change((edit) => edit.put('container', 'c', { pid: 1 }, [a.target.digest]))
+  const files = [
+    'index.json',
+    'oci-layout',
+    `lamella/reflog/${readdirSync(join(folder, 'lamella/reflog'))[0]}`,
+    `lamella/leases/${lease.id}`,
+    'lamella/documents/container/c.json',
+  ]
+  const state = async (of: Store) =>
+    JSON.stringify([
+      await of.refs.list(),
+      await of.refs.untagged(),
+      (await of.refs.history('app:1')).map(({ timeNs, ...change }) => [String(timeNs), change]),
+      (await of.leases.list()).map(({ expiresNs, ...more }) => [String(expiresNs), more]),
+      await of.documents.list('container'),
+    ])
+  const before = await state(store)
+  let bits = 0
+  for (const name of files) {
+    const file = join(folder, name)
+    const good = readFileSync(file)
+    for (let bit = 0; bit < good.length * 8; bit++) {
+      const bad = Buffer.from(good)
+      bad[bit >> 3]! ^= 1 << (bit & 7)
+      writeFileSync(file, bad)
+      const seen = await inspect(folder, state)
+      const isFine = seen === before
+      expect(
+        isFine || typeof seen !== 'string',
+        `${name}, bit ${bit}: ${String(bad.subarray((bit >> 3) - 5, (bit >> 3) + 5))}`,
+      ).toBe(true)
+      bits++
+    }
+    writeFileSync(file, good)
+  }
+  expect(await inspect(folder, state)).toBe(before)
+  expect(bits).toBeGreaterThan(10_000)
+}, 120_000)
+
+/** The state of a store; its problems when it has any; the error when it cannot be opened. */
+async function inspect(folder: string, state: (of: Store) => Promise<string>): Promise<unknown> {
+  let store: Store
+  try {
+    store = await openDiskStore(folder, { durability: 'none' })
+  } catch (error) {
+    return { error }
+  }
+  try {
+    const problems = (await checkStore(store, { skipContent: true })).filter(
+      ({ severity }) => severity !== 'note',
+    )
+    return problems.length > 0 ? { problems } : await state(store)
+  } finally {
+    await store.close()
+  }
+}
 
 describe('references', () => {
   test('a ref whose target is gone: dropped only when told', async () => {

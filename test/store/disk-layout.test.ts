@@ -337,7 +337,7 @@ test('durability: full syncs every file and folder, none syncs nothing', async (
     return { opened, put: put - opened, tagged: syncs - put }
   }
   // Each folder that is made, by its parent (lamella, tmp, blobs, sha256); index.json, oci-layout, and the root that names
-  // them. The blob, then its folder. index.json, the root; reflog/ by its parent, the log, reflog/ that names it.
+  // them. The blob, then its folder. reflog/ by its parent, the log, reflog/ that names it; index.json, the root.
   expect(await count('full')).toEqual({ opened: 7, put: 2, tagged: 5 })
   expect(await count('none')).toEqual({ opened: 0, put: 0, tagged: 0 })
 })

@@ -205,7 +205,7 @@ describe.each(Object.entries(WORKS))('%s', (_, work) => {
   test('power cut at every change, durability full', async () => {
     const count = await countChanges(work, 'full')
     for (let at = 1; at <= count; at++) {
-      for (const crash of ['lost', 'kept', 1, 2, 3, 4, 5] as const) {
+      for (const crash of ['lost', 'kept', 1, 2, 3, 4] as const) {
         await trial(work, { kind: 'stop', at }, crash, 'full')
         trials++
       }
@@ -219,7 +219,7 @@ describe.each(Object.entries(WORKS))('%s', (_, work) => {
       await trial(work, { kind: 'stop', at }, 'kept', 'none')
       trials++
     }
-  })
+  }, 120_000)
 
   test('every change fails once: the disk is full, or broken', async () => {
     const count = await countChanges(work, 'full')
@@ -229,14 +229,14 @@ describe.each(Object.entries(WORKS))('%s', (_, work) => {
         trials++
       }
     }
-  })
+  }, 120_000)
 })
 
 test('the making of the store itself, stopped at every change', async () => {
   const fresh = new SimFs()
   await (await open(fresh)).close()
   for (let at = 1; at <= fresh.changes; at++) {
-    for (const crash of ['lost', 'kept', 1, 2, 3, 4, 5] as const) {
+    for (const crash of ['lost', 'kept', 1, 2, 3, 4] as const) {
       const fs = new SimFs()
       fs.inject({ kind: 'stop', at })
       await expect(open(fs)).rejects.toBeDefined()
