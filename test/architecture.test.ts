@@ -16,13 +16,14 @@ const MAY_SEE: Readonly<Record<string, readonly string[]>> = {
   unionfs: ['store'],
   oci: ['store'],
   builder: ['store', 'unionfs', 'oci'],
+  containers: ['store', 'unionfs', 'oci', 'builder'],
   testing: ['store', 'unionfs', 'oci', 'builder'],
   index: ['store', 'unionfs', 'oci', 'builder'],
   cli: [],
 }
 
 /** Rooms whose files must run in a browser: `node:` only in the files listed, each an effect by its nature. */
-const PURE_ROOMS = new Set(['leaves', 'unionfs', 'builder', 'oci', 'store'])
+const PURE_ROOMS = new Set(['leaves', 'unionfs', 'builder', 'oci', 'store', 'containers'])
 const EFFECT_FILES: readonly RegExp[] = [
   /^platform\/node\.ts$/,
   /^store\/(?:disk|compress|zstd|lmdb|lock|node-fs|owner)[\w-]*\.ts$/,
@@ -30,6 +31,7 @@ const EFFECT_FILES: readonly RegExp[] = [
   /^builder\/(?:context|stat-cache|host-scan|build-files|cache-files|outputs)\.ts$/,
   /^builder\/executors\//,
   /^builder\/ops\/(?:http|archive|host)[\w-]*\.ts$/,
+  /^containers\/host-[\w-]+\.ts$/,
   /^cli\//,
   /^testing\//,
 ]

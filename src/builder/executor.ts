@@ -6,6 +6,8 @@ export interface ExecMount {
   /** Absolute path inside the root. */
   readonly target: string
   readonly readonly: boolean
+  /** A mount point for the run too: its directory cannot be moved or removed. For executors that work on a copy. */
+  readonly isPoint?: boolean | undefined
 }
 
 export interface ExecRequest {
@@ -34,6 +36,23 @@ export interface ExecRequest {
    * there by layer instead of writing it out for each RUN. The view's tree may differ from theirs, by its mounts for one.
    */
   readonly layers?: readonly LayerRef[] | undefined
+  /** Folders and files of the host, shown at their targets; only for executors that have `hostMounts`. */
+  readonly hostMounts?: readonly HostMount[] | undefined
+  /** Nothing but the mounts can be written to; for executors that work on a copy. Default false. */
+  readonly readOnlyRoot?: boolean | undefined
+  /**
+   * Ends the processes and keeps what they wrote, unlike `signal`: SIGTERM, and SIGKILL after 10 seconds; the result has
+   * the exit code that came of it. For executors that work on a copy.
+   */
+  readonly stop?: AbortSignal | undefined
+}
+
+export interface HostMount {
+  /** Absolute path on the host. */
+  readonly source: string
+  /** Absolute path inside the root; made where it is missing. */
+  readonly target: string
+  readonly readonly: boolean
 }
 
 export interface ExecResult {
@@ -56,6 +75,10 @@ export interface ExecutorCapabilities {
   readonly networks: readonly ExecRequest['network'][]
   /** Runs the root's own binaries. */
   readonly binaries: boolean
+  /** Leaves the view as it was and gives the outcome as a tree; mounts of the view itself do not show. Default false. */
+  readonly worksOnCopy?: boolean
+  /** Can show folders of the host. Default false. */
+  readonly hostMounts?: boolean
 }
 
 /**

@@ -41,7 +41,14 @@ export { parseOutput } from './output-spec.js'
 export type { BuildOutput, ByteSink, ParsedOutput } from './output-spec.js'
 export type { BuildPlan, PlanOptions } from './plan.js'
 export { planBuild } from './plan.js'
-export type { ExecMount, ExecRequest, ExecResult, Executor, ExecutorCapabilities } from './executor.js'
+export type {
+  ExecMount,
+  ExecRequest,
+  ExecResult,
+  Executor,
+  ExecutorCapabilities,
+  HostMount,
+} from './executor.js'
 export type { BuildEvent, BuildListener, CacheOutcome, StepId } from './progress.js'
 export type {
   CacheDep,
@@ -61,6 +68,8 @@ export {
   replayExecutor,
   sandboxExecutor,
   shellExecutor,
+  readAccountFiles,
+  resolveIdentity,
 } from './executors/index.js'
 export type {
   AutoOptions,
@@ -73,6 +82,7 @@ export type {
   ShellExecutorOptions,
 } from './executors/index.js'
 export { treeAfter } from './executor.js'
+export { DEFAULT_PATH } from './platform.js'
 export {
   chompHeredoc,
   createIgnoreMatcher,

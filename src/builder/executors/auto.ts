@@ -56,12 +56,16 @@ export function autoExecutor(options: AutoOptions): Executor {
       requireCapabilities(executor, request)
       const reason = await sandboxProblem(request)
       const chosen = reason === '' ? sandbox : shell
+      requireCapabilities(chosen, request)
       options.onChoice?.({
         executor: reason === '' ? 'sandbox' : 'shell',
         reason,
         commandLine: request.commandLine,
       })
-      return chosen.run(request)
+      if (chosen === sandbox || request.stop === undefined) return chosen.run(request)
+      const signal =
+        request.signal === undefined ? request.stop : AbortSignal.any([request.signal, request.stop])
+      return chosen.run({ ...request, signal })
     },
   }
   return executor

@@ -8,6 +8,8 @@ const KNOWN: Readonly<Record<string, ExecutorCapabilities>> = {
     mounts: ['bind', 'cache', 'tmpfs', 'secret', 'ssh'],
     networks: ['default', 'none', 'host'],
     binaries: true,
+    worksOnCopy: true,
+    hostMounts: true,
   },
   functions: {
     mounts: ['bind', 'cache', 'tmpfs', 'secret', 'ssh'],
@@ -21,26 +23,31 @@ const KNOWN: Readonly<Record<string, ExecutorCapabilities>> = {
   },
 }
 
+/** The part of a request that not every executor can meet. */
+export type Requirements = Pick<ExecRequest, 'mounts' | 'network' | 'hostMounts' | 'readOnlyRoot'>
+
 /** What of a request is beyond an executor, as people name it; `undefined` when nothing is. */
 export function missingCapability(
   capabilities: ExecutorCapabilities,
-  request: Pick<ExecRequest, 'mounts' | 'network'>,
+  request: Requirements,
 ): string | undefined {
   const mount = request.mounts.find(({ type }) => !capabilities.mounts.includes(type))
   if (mount !== undefined) return `RUN --mount=type=${mount.type}`
   if (!capabilities.networks.includes(request.network)) return `RUN --network=${request.network}`
-  return undefined
+  if (capabilities.hostMounts === true) return undefined
+  if ((request.hostMounts?.length ?? 0) > 0) return 'folders of the host'
+  return request.readOnlyRoot === true ? 'a read-only root' : undefined
 }
 
 /** Executors of this package that could carry out a request, best first. */
-export function capableExecutors(request: Pick<ExecRequest, 'mounts' | 'network'>): string[] {
+export function capableExecutors(request: Requirements): string[] {
   return Object.keys(KNOWN).filter((name) => missingCapability(KNOWN[name]!, request) === undefined)
 }
 
 /** @throws BuildError EXECUTOR_CAPABILITY (data: executor, feature, able) when the request is beyond the executor */
 export function requireCapabilities(
   executor: Pick<Executor, 'name' | 'capabilities'>,
-  request: Pick<ExecRequest, 'mounts' | 'network'>,
+  request: Requirements,
 ): void {
   const feature = missingCapability(executor.capabilities, request)
   if (feature === undefined) return

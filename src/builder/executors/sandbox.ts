@@ -33,6 +33,8 @@ export function sandboxExecutor(options: SandboxOptions): Executor {
       mounts: ['bind', 'cache', 'tmpfs', 'secret'],
       networks: ['default', 'none', 'host'],
       binaries: true,
+      worksOnCopy: true,
+      hostMounts: true,
     },
     async run(request): Promise<ExecResult> {
       throwIfAborted(request.signal)

@@ -43,7 +43,7 @@ export interface BubblewrapCommand {
 }
 
 export function bubblewrapArguments(
-  request: Pick<ExecRequest, 'argv' | 'env' | 'cwd' | 'network'>,
+  request: Pick<ExecRequest, 'argv' | 'env' | 'cwd' | 'network' | 'readOnlyRoot'>,
   identity: Identity,
   files: SandboxFiles,
 ): BubblewrapCommand {
@@ -51,6 +51,8 @@ export function bubblewrapArguments(
   for (const { from, to, writable } of files.shown) args.push(writable ? '--bind' : '--ro-bind', from, to)
   const becomeUser = identityCommand(identity, files)
   args.push(...becomeUser.binds)
+  // What is mounted in it stays as it is.
+  if (request.readOnlyRoot === true) args.push('--remount-ro', '/')
   args.push('--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try')
   if (request.network === 'none') args.push('--unshare-net')
   args.push('--hostname', HOSTNAME, '--die-with-parent', '--new-session')

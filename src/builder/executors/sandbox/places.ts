@@ -5,7 +5,7 @@
 import { BuildError } from '../../../errors.js'
 import { parentOf, splitPath } from '../../../path.js'
 import { childrenOf, TreeEditor, TreeNode, type Tree } from '../../../unionfs/index.js'
-import type { ExecRequest } from '../../executor.js'
+import type { ExecRequest, HostMount } from '../../executor.js'
 import { rootPath } from '../../ops/root-path.js'
 
 /** A secret's file: shown from memory, never written to a disk. */
@@ -22,14 +22,23 @@ export interface Places {
   readonly resolvConf: string
   /** Mounts that the run may not write to, secrets excepted. */
   readonly readonlyTargets: readonly string[]
+  /** Mounts that the run may write to, and that are to be mount points for it. */
+  readonly pointTargets: readonly string[]
+  readonly hostMounts: readonly HostMount[]
   readonly secrets: readonly SecretFile[]
 }
 
 /**
  * @param owners  whether files may belong to others than root
+ * @param isFile  whether a path of the host is a file
  * @throws BuildError RUN_FAILED when /dev or /proc of the root is something else than a directory
  */
-export function findPlaces(tree: Tree, mounts: ExecRequest['mounts'], owners: boolean): Places {
+export function findPlaces(
+  tree: Tree,
+  { mounts, hostMounts = [] }: Pick<ExecRequest, 'mounts' | 'hostMounts'>,
+  owners: boolean,
+  isFile: (path: string) => boolean,
+): Places {
   const editor = new TreeEditor(tree)
   for (const path of ['dev', 'proc']) {
     const node = editor.lookup(path)
@@ -40,15 +49,34 @@ export function findPlaces(tree: Tree, mounts: ExecRequest['mounts'], owners: bo
   const resolvConf = placeOfFile(editor, tree, 'etc/resolv.conf')
   const secrets: SecretFile[] = []
   const readonlyTargets: string[] = []
-  for (const { type, target, readonly } of mounts) {
+  const pointTargets: string[] = []
+  for (const { type, target, readonly, isPoint } of mounts) {
     const path = rootPath(tree, target)
     const node = editor.lookup(path)
     if (type === 'secret' && node?.kind === 'file') {
       secrets.push({ target: `/${path}`, node: owners ? node : node.with({ uid: 0, gid: 0 }) })
       editor.put(path, new TreeNode({ kind: 'file' }))
     } else if (readonly) readonlyTargets.push(`/${path}`)
+    else if (isPoint === true) pointTargets.push(`/${path}`)
   }
-  return { prepared: editor.finish(), hosts, resolvConf, readonlyTargets, secrets }
+  const shown = hostMounts.map((mount) => {
+    const path = rootPath(tree, mount.target)
+    const kind = isFile(mount.source) ? 'file' : 'dir'
+    const node = editor.lookup(path)
+    if (node === undefined ? !makePlace(editor, path, kind) : (node.kind === 'dir') !== (kind === 'dir')) {
+      throw noRoom(mount)
+    }
+    return { ...mount, target: `/${path}` }
+  })
+  return {
+    prepared: editor.finish(),
+    hosts,
+    resolvConf,
+    readonlyTargets,
+    pointTargets,
+    hostMounts: shown,
+    secrets,
+  }
 }
 
 /** The real path of a file that is to be mounted on, made where it is missing; '' where the root has no room for it. */
@@ -78,6 +106,12 @@ function makePlace(editor: TreeEditor, path: string, kind: 'dir' | 'file'): bool
     editor.put(at, isFile ? new TreeNode({ kind }) : new TreeNode({ kind: 'dir', children: childrenOf([]) }))
   }
   return true
+}
+
+function noRoom({ source, target }: HostMount): BuildError {
+  return new BuildError('RUN_FAILED', `${source} cannot be mounted at ${target} of the root file system`, {
+    data: { source, target },
+  })
 }
 
 function notADirectory(path: string, node: TreeNode): BuildError {

@@ -4,7 +4,7 @@
 // bubblewrap and its children die with us. What is left after SIGKILL is a folder, which the next start removes.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import type { Writable } from 'node:stream'
 import { join, resolve } from 'node:path'
@@ -17,6 +17,7 @@ import { bubblewrapArguments, HOSTNAME, type SandboxFiles } from './bubblewrap.j
 import { librariesOf, namespaceCommand, removeFolder, type SandboxHost } from './host.js'
 import { findPlaces, type Places, type SecretFile } from './places.js'
 import { copyRoot, materialiseLayers, removeStaleRuns, unpackChanges, type RootfsOptions } from './rootfs.js'
+import { terminateCommand } from './terminate.js'
 import { readUpperFolder } from './upper.js'
 
 /** bubblewrap reads its options from here: a command line is seen by everybody, and some values are secrets. */
@@ -65,7 +66,7 @@ export class Sandbox {
 
   async #runIn(run: string, request: ExecRequest, identity: Identity): Promise<ExecResult> {
     const before = request.view.snapshot()
-    const places = findPlaces(before, request.mounts, this.#host.privileged)
+    const places = findPlaces(before, request, this.#host.privileged, isHostFile)
     const lowers = await this.#lowers(run, request, places.prepared)
     copyRoot(this.#host, join(run, 'upper'), before)
     throwIfAborted(request.signal)
@@ -118,7 +119,7 @@ export class Sandbox {
     if (places.resolvConf !== '' && request.network !== 'none' && existsSync('/etc/resolv.conf')) {
       shown.push({ from: '/etc/resolv.conf', to: places.resolvConf, writable: false })
     }
-    for (const to of places.readonlyTargets) shown.push({ from: join(merged, to), to, writable: false })
+    shown.push(...mountsOf(merged, places))
     if (places.secrets.length > 0) mkdirSync(join(run, 'secrets'))
     for (const [index, { target }] of places.secrets.entries()) {
       shown.push({ from: join(run, 'secrets', String(index)), to: target, writable: false })
@@ -126,6 +127,25 @@ export class Sandbox {
     const isRoot = identity.uid === 0 && identity.gid === 0
     return { merged, shown, setpriv: isRoot ? undefined : helper(this.#host) }
   }
+}
+
+function isHostFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() === true
+}
+
+/** What is mounted at places of the root, what is outside before what is inside. */
+function mountsOf(merged: string, places: Places): SandboxFiles['shown'] {
+  const ofRoot = (writable: boolean) => (to: string) => ({ from: join(merged, to), to, writable })
+  const ofHost = places.hostMounts.map(({ source, target, readonly }) => {
+    if (statSync(source, { throwIfNoEntry: false }) === undefined) mkdirSync(source, { recursive: true })
+    return { from: source, to: target, writable: !readonly }
+  })
+  const all = [
+    ...places.readonlyTargets.map(ofRoot(false)),
+    ...places.pointTargets.map(ofRoot(true)),
+    ...ofHost,
+  ]
+  return all.sort((a, b) => a.to.split('/').length - b.to.split('/').length)
 }
 
 function helper(host: SandboxHost): NonNullable<SandboxFiles['setpriv']> {
@@ -176,6 +196,7 @@ async function execute(
   const kill = (): boolean => child.kill('SIGKILL')
   const timer = timeoutMs === undefined ? undefined : setTimeout(() => ((timedOut = true), kill()), timeoutMs)
   signal?.addEventListener('abort', kill, { once: true })
+  const endStop = listenToStop(request.stop, child, kill)
   child.stdout!.on('data', (bytes: Uint8Array) => request.onOutput('stdout', bytes))
   child.stderr!.on('data', (bytes: Uint8Array) => request.onOutput('stderr', bytes))
   child.stdin?.on('error', () => undefined)
@@ -192,6 +213,29 @@ async function execute(
   } finally {
     clearTimeout(timer)
     signal?.removeEventListener('abort', kill)
+    endStop()
+  }
+}
+
+const STOP_GRACE_MS = 10_000
+
+/** @returns ends listening */
+function listenToStop(stop: AbortSignal | undefined, child: ChildProcess, kill: () => boolean): () => void {
+  if (stop === undefined) return () => {}
+  let timer: NodeJS.Timeout | undefined
+  const terminate = (): void => {
+    timer = setTimeout(kill, STOP_GRACE_MS)
+    // A command that has not begun yet hears nothing, and is asked again.
+    const ask = (): void => void (terminateCommand(child.pid!) && clearInterval(again))
+    const again = setInterval(ask, 50)
+    child.once('close', () => clearInterval(again))
+    ask()
+  }
+  if (stop.aborted) terminate()
+  else stop.addEventListener('abort', terminate, { once: true })
+  return () => {
+    clearTimeout(timer)
+    stop.removeEventListener('abort', terminate)
   }
 }
 

@@ -1,0 +1,293 @@
+// What a container has mounted while it is open: volumes and host folders as views, and how they come into a root: live, as
+// mounts of its view, or as parts of a tree for an executor that works on a copy.
+import { ContainerError } from '../errors.js'
+import { normalizePath, parentOf } from '../path.js'
+import type { Store } from '../store/index.js'
+import {
+  applyChangeset,
+  childrenOf,
+  diffTrees,
+  EMPTY_TREE,
+  mountFolder,
+  splitTime,
+  Tree,
+  TreeEditor,
+  TreeNode,
+  UnionView,
+} from '../unionfs/index.js'
+import type { ContainerMount } from './container.js'
+import { acquireVolume } from './live-volume.js'
+import { inMountOrder } from './mounts.js'
+
+/** A volume or tmpfs of an open container. */
+export interface Attachment {
+  readonly mount: Exclude<ContainerMount, { type: 'bind' }>
+  /** What it shows. */
+  readonly view: UnionView
+  save(): Promise<void>
+  release(): void
+}
+
+/**
+ * Opens what a container mounts besides host folders, parents first.
+ * @throws ContainerError VOLUME_NOT_FOUND
+ */
+export async function attach(store: Store, mounts: readonly ContainerMount[]): Promise<Attachment[]> {
+  const attached: Attachment[] = []
+  try {
+    for (const mount of inMountOrder(mounts)) {
+      if (mount.type !== 'bind') attached.push(await open(store, mount))
+    }
+  } catch (error) {
+    for (const { release } of attached) release()
+    throw error
+  }
+  return attached
+}
+
+async function open(store: Store, mount: Attachment['mount']): Promise<Attachment> {
+  if (mount.type === 'tmpfs') {
+    const root = new TreeNode({ kind: 'dir', mode: 0o1777, children: childrenOf([]) })
+    return { mount, view: UnionView.open(new Tree(root)), save: async () => {}, release: () => {} }
+  }
+  const volume = await acquireVolume(store, mount.volume)
+  return {
+    mount,
+    view: volume.view,
+    // One that may not be written to has nothing of its own to save.
+    save: async () => (mount.readOnly ? undefined : volume.save()),
+    release: () => volume.release(),
+  }
+}
+
+/** Everything that is mounted in a view. */
+export interface MountedView {
+  /** Writes what changed in host folders into them. */
+  flush(): void
+  end(): void
+}
+
+/**
+ * Mounts everything in a view; the directories to mount on are made where they are missing, and stay, as with docker.
+ * @throws ContainerError MOUNT_FAILED
+ */
+export async function mountAll(
+  view: UnionView,
+  mounts: readonly ContainerMount[],
+  attached: readonly Attachment[],
+): Promise<MountedView> {
+  const parts: MountedView[] = []
+  const mounted: MountedView = {
+    flush: () => parts.forEach((part) => part.flush()),
+    end: () => parts.toReversed().forEach((part) => part.end()),
+  }
+  for (const mount of inMountOrder(mounts)) {
+    try {
+      parts.push(await mountOne(view, mount, attached))
+    } catch (cause) {
+      mounted.end()
+      if (cause instanceof ContainerError) throw cause
+      throw new ContainerError(
+        'MOUNT_FAILED',
+        `cannot mount at ${mount.target}: ${(cause as Error).message}`,
+        {
+          data: { target: mount.target },
+          cause,
+        },
+      )
+    }
+  }
+  return mounted
+}
+
+async function mountOne(
+  view: UnionView,
+  mount: ContainerMount,
+  attached: readonly Attachment[],
+): Promise<MountedView> {
+  const { target, readOnly } = mount
+  view.fs.mkdirSync(target, { recursive: true })
+  if (mount.type !== 'bind') {
+    const source = attached.find((attachment) => attachment.mount === mount)!
+    return { flush: () => {}, end: view.mount(target, source.view, { readOnly }) }
+  }
+  const host = await import('./host-folder.js')
+  const folder = await mountFolder(view, target, host.requireFolder(mount.source), { readOnly })
+  return { flush: () => (readOnly ? undefined : folder.flush()), end: () => folder.unmount() }
+}
+
+interface Graft {
+  readonly attachment: Attachment
+  /** Without symlinks. */
+  readonly path: string
+  readonly content: Tree
+}
+
+/** A root with mounts as parts of its tree, and the way back. */
+export interface GraftedRoot {
+  readonly tree: Tree
+  /** Where the mounts are, symlinks followed. */
+  readonly targets: readonly { readonly mount: ContainerMount; readonly path: string }[]
+  /** Parts a run's tree again: what is in mounts goes to their views. @returns the root without the mounts */
+  part(after: Tree): Tree
+}
+
+/** @throws ContainerError MOUNT_FAILED when a target cannot be a directory */
+export function graft(root: Tree, attached: readonly Attachment[], nowNs: bigint): GraftedRoot {
+  let tree = root
+  const grafts: Graft[] = []
+  /** What the mounts hide, and the directories that were made to mount on: those stay, as with docker. */
+  let bare = root
+  for (const attachment of attached) {
+    const { target } = attachment.mount
+    const path = ensureDirectory(tree, target, nowNs)
+    if (!grafts.some((other) => isBelow(path.path, other.path))) {
+      bare = withDirectory(bare, path.path, nowNs)
+    }
+    const content = attachment.view.snapshot()
+    const editor = new TreeEditor(path.tree)
+    editor.replace(path.path, content.root)
+    tree = editor.finish()
+    grafts.push({ attachment, path: path.path, content })
+  }
+  return {
+    tree,
+    targets: grafts.map(({ attachment: { mount }, path }) => ({ mount, path: `/${path}` })),
+    part(after) {
+      let rest = after
+      // The innermost first, so that each is taken out of what is around it.
+      for (const { attachment, path, content } of grafts.toReversed()) {
+        const node = rest.lookup(path)
+        if (node?.kind === 'dir' && !attachment.mount.readOnly && node !== content.root) {
+          applyToView(attachment.view, content, new Tree(node))
+        }
+        const hidden = grafts.some((other) => isBelow(path, other.path))
+          ? content0(grafts, path)
+          : bare.lookup(path)
+        const editor = new TreeEditor(rest)
+        if (hidden === undefined) editor.remove(path)
+        else editor.replace(path, hidden)
+        rest = editor.finish()
+      }
+      return rest
+    },
+  }
+}
+
+/** What an inner mount hides in the outer one. */
+function content0(grafts: readonly Graft[], path: string): TreeNode | undefined {
+  const outer = grafts.findLast((other) => isBelow(path, other.path))!
+  return outer.content.lookup(path.slice(outer.path.length + 1))
+}
+
+function isBelow(path: string, other: string): boolean {
+  return path !== other && path.startsWith(`${other}/`)
+}
+
+function withDirectory(tree: Tree, path: string, nowNs: bigint): Tree {
+  return tree.lookup(path)?.kind === 'dir' ? tree : ensureDirectory(tree, path, nowNs).tree
+}
+
+/** The directory at a path, made with its parents where it is missing. */
+function ensureDirectory(tree: Tree, target: string, nowNs: bigint): { path: string; tree: Tree } {
+  const found = tree.resolve(target)
+  if (found?.node.kind === 'dir') return { path: found.path, tree }
+  const clean = normalizePath(target)
+  const parent = found === undefined && clean !== '' ? parentOf(clean) : undefined
+  if (parent === undefined || tree.resolve(`/${clean}`, { followLast: false }) !== undefined) {
+    throw new ContainerError('MOUNT_FAILED', `cannot mount at ${target}: it is not a directory`, {
+      data: { target },
+    })
+  }
+  const above = ensureDirectory(tree, `/${parent}`, nowNs)
+  const name = clean.slice(parent === '' ? 0 : parent.length + 1)
+  const path = above.path === '' ? name : `${above.path}/${name}`
+  const editor = new TreeEditor(above.tree)
+  editor.put(path, new TreeNode({ kind: 'dir', mode: 0o755, ...splitTime(nowNs), children: childrenOf([]) }))
+  return { path, tree: editor.finish() }
+}
+
+/**
+ * Does to a view what turned `before` into `after`. The view may have moved on meanwhile: then only these changes are
+ * added to it, and of two that changed one path the later wins.
+ */
+export function applyToView(view: UnionView, before: Tree, after: Tree): void {
+  const now = view.snapshot()
+  const goal = now.root === before.root ? after : applyChangeset(now, diffTrees(before, after))
+  for (const change of diffTrees(now, goal)) applyChange(view, goal, change)
+  // Directories' times last: what was made in them has moved them.
+  for (const change of diffTrees(view.snapshot(), goal).toReversed()) {
+    if (change.kind === 'put') setMeta(view, change.path, change.node)
+  }
+}
+
+function applyChange(view: UnionView, goal: Tree, change: ReturnType<typeof diffTrees>[number]): void {
+  const { fs } = view
+  const path = `/${change.path}`
+  switch (change.kind) {
+    case 'delete':
+      fs.rmSync(path, { recursive: true, force: true })
+      return
+    case 'opaque':
+      for (const name of fs.readdirSync(path)) fs.rmSync(`${path}/${name}`, { recursive: true, force: true })
+      return
+    case 'link':
+      fs.rmSync(path, { recursive: true, force: true })
+      fs.linkSync(`/${change.target}`, path)
+      return
+    case 'put':
+      putNode(view, path, change.node)
+      setMeta(view, change.path, goal.lookup(change.path) ?? change.node)
+  }
+}
+
+function putNode(view: UnionView, path: string, node: TreeNode): void {
+  const { fs } = view
+  const stat = fs.lstatSync(path, { throwIfNoEntry: false })
+  if (node.kind === 'dir') {
+    if (stat?.isDirectory() === true) return
+    if (stat !== undefined) fs.rmSync(path)
+    fs.mkdirSync(path)
+    return
+  }
+  if (stat !== undefined && !(node.kind === 'file' && stat.isFile() && stat.nlink === 1)) {
+    fs.rmSync(path, { recursive: true })
+  }
+  if (node.kind === 'file') writeFile(view, path, node)
+  else if (node.kind === 'symlink') fs.symlinkSync(node.target, path)
+  else view.mknod(path, node.kind, { rdev: node.rdev })
+}
+
+const CHUNK_BYTES = 1 << 20
+
+function writeFile({ fs }: UnionView, path: string, node: TreeNode): void {
+  const fd = fs.openSync(path, 'w')
+  try {
+    for (let at = 0; at < node.size; at += CHUNK_BYTES) {
+      fs.writeSync(fd, node.source!.read(node.offset + at, Math.min(CHUNK_BYTES, node.size - at)))
+    }
+  } finally {
+    fs.closeSync(fd)
+  }
+}
+
+function setMeta(view: UnionView, path: string, node: TreeNode): void {
+  const at = `/${path}`
+  const { fs } = view
+  const time = Number(node.mtimeSec) + node.mtimeNsec / 1e9
+  fs.lchownSync(at, node.uid, node.gid)
+  for (const name of view.listxattr(at, { followLast: false })) {
+    if (node.xattrs?.has(name) !== true) view.removexattr(at, name, { followLast: false })
+  }
+  for (const [name, value] of node.xattrs ?? []) view.setxattr(at, name, value, { followLast: false })
+  if (node.kind === 'symlink') fs.lutimesSync(at, time, time)
+  else {
+    fs.chmodSync(at, node.mode)
+    fs.utimesSync(at, time, time)
+  }
+}
+
+/** A root without anything, over which another view can be mounted. */
+export function emptyView(): UnionView {
+  return UnionView.open(EMPTY_TREE)
+}

@@ -1,0 +1,390 @@
+// Running something in a container: the state before and after, the log, and the executor between.
+import { readAccountFiles, resolveIdentity, type ExecRequest, type Executor } from '../builder/index.js'
+import { BuildError, ContainerError, isAbortError } from '../errors.js'
+import type { Store } from '../store/index.js'
+import { UnionView, type Tree } from '../unionfs/index.js'
+import { graft } from './attachments.js'
+import { CONTAINER_KIND, commandOf, KILLED, type ContainerInfo, type ContainerSettings } from './container.js'
+import { createContainer, type CreateContainerOptions } from './create.js'
+import { LogWriter, openLog } from './logs.js'
+import { claimContainer, openedHere, type Container } from './open.js'
+import { findContainer } from './records.js'
+import { removeOpened } from './remove.js'
+
+export interface RunOptions {
+  /** What runs the command; several are asked in order, and one that cannot leaves it to the next. */
+  readonly executor: Executor | readonly Executor[]
+  /** Bytes for standard input; empty by default. */
+  readonly stdin?: Uint8Array | undefined
+  /** Receives output as it comes, beside the log. */
+  readonly onOutput?: ((stream: 'stdout' | 'stderr', bytes: Uint8Array) => void) | undefined
+  /**
+   * Ends what runs, and keeps what it wrote: the exit code is then its own, or 128 + the signal's number. The reason's
+   * message may be `SIGINT` or `SIGTERM`.
+   */
+  readonly stop?: AbortSignal | undefined
+  readonly timeoutMs?: number | undefined
+}
+
+export interface RunResult {
+  readonly info: ContainerInfo
+  readonly exitCode: number
+}
+
+/** What is run now in this process, for `stopContainer`. */
+const running = new WeakMap<Store, Map<string, AbortController>>()
+
+/**
+ * Makes a container, runs its command to the end, and saves its files. With `removeOnExit` it is gone afterwards.
+ * @throws as `createContainer` and `startContainer`
+ */
+export async function runContainer(
+  store: Store,
+  image: string,
+  options: CreateContainerOptions & RunOptions,
+): Promise<RunResult> {
+  const { id } = await createContainer(store, image, options)
+  return startContainer(store, id, options)
+}
+
+/**
+ * Runs a container's command to its end, in the files that earlier runs left.
+ *
+ * @throws ContainerError CONTAINER_NOT_FOUND | CONTAINER_BUSY | COMMAND_MISSING | MOUNT_FAILED
+ * @throws BuildError EXECUTOR_MISSING | EXECUTOR_CAPABILITY | EXECUTOR_PEER_MISSING | USER_NOT_FOUND; the container is then
+ *         `exited` with code 125 or 126 and says why
+ */
+export async function startContainer(
+  store: Store,
+  idOrName: string,
+  options: RunOptions & { readonly clock?: CreateContainerOptions['clock'] },
+): Promise<RunResult> {
+  const container = await claimContainer(store, idOrName, options)
+  let isRemoved = false
+  try {
+    const exitCode = await runMain(container, options)
+    const { info } = container
+    if (info.removeOnExit) {
+      await removeOpened(container, { volumes: true })
+      isRemoved = true
+    }
+    return { info, exitCode }
+  } finally {
+    if (!isRemoved) await container.close()
+  }
+}
+
+async function runMain(container: Container, options: RunOptions): Promise<number> {
+  const { store, id, clock } = container
+  const argv = commandOf(container.info)
+  const nowMs = () => Number(clock.now() / 1_000_000n)
+  const stopper = new AbortController()
+  const here = running.get(store) ?? new Map<string, AbortController>()
+  running.set(store, here.set(id, stopper))
+  const log = new LogWriter(await openLog(store, id), clock)
+  await container.update(
+    {
+      status: 'running',
+      startedMs: nowMs(),
+      finishedMs: undefined,
+      exitCode: undefined,
+      error: undefined,
+    },
+    { files: false },
+  )
+  let exitCode: number | undefined
+  let error: string | undefined
+  try {
+    const stop = options.stop === undefined ? stopper.signal : AbortSignal.any([stopper.signal, options.stop])
+    exitCode = await execute(container, argv, container.info.settings, {
+      ...options,
+      stop,
+      onOutput(stream, bytes) {
+        log.write(stream, bytes)
+        options.onOutput?.(stream, bytes)
+      },
+    })
+    return exitCode
+  } catch (cause) {
+    error = cause instanceof Error ? cause.message : String(cause)
+    exitCode = exitCodeOfError(cause)
+    throw cause
+  } finally {
+    here.delete(id)
+    log.end()
+    await container.update({ status: 'exited', exitCode, error, finishedMs: nowMs() }, { files: true })
+  }
+}
+
+/** As `docker run` ends when the command did not: 125, or 126 for a command that cannot be run. */
+function exitCodeOfError(error: unknown): number {
+  if (isAbortError(error)) return KILLED
+  return error instanceof BuildError && error.code === 'EXECUTOR_CAPABILITY' ? 126 : 125
+}
+
+export interface ExecOptions extends RunOptions {
+  readonly env?: Readonly<Record<string, string>> | undefined
+  readonly cwd?: string | undefined
+  readonly user?: string | undefined
+}
+
+/**
+ * Runs a further command in a container, whether or not its own runs. Where this process has the container open, the
+ * command shares its files at once; a container that another process has open is busy. Output is not logged.
+ *
+ * @throws as `startContainer`
+ * @throws ContainerError CONTAINER_RUNNING when an executor that works on a copy would run beside another command
+ */
+export async function execInContainer(
+  store: Store,
+  idOrName: string,
+  argv: readonly string[],
+  options: ExecOptions,
+): Promise<RunResult> {
+  const { id } = await findContainer(store, idOrName)
+  const here = openedHere(store, id)
+  const container = here ?? (await claimContainer(store, id))
+  try {
+    const { settings } = container.info
+    const env = new Map([...settings.env, ...Object.entries(options.env ?? {})])
+    const own = {
+      ...settings,
+      env: [...env],
+      cwd: options.cwd ?? settings.cwd,
+      user: options.user ?? settings.user,
+    }
+    const exitCode = await execute(container, argv, own, options)
+    await container.save()
+    return { info: container.info, exitCode }
+  } finally {
+    if (here === undefined) await container.close()
+  }
+}
+
+/** Asks the executors in turn. @returns the exit code; the container's files are as the command left them */
+async function execute(
+  container: Container,
+  argv: readonly string[],
+  settings: ContainerSettings,
+  options: RunOptions,
+): Promise<number> {
+  const executors = [options.executor].flat()
+  let refused: unknown
+  for (const executor of executors) {
+    const onCopy = executor.capabilities.worksOnCopy === true
+    requireAlone(container, onCopy)
+    const kind = onCopy ? 'copied' : 'live'
+    container.active[kind]++
+    try {
+      return await (onCopy ? runOnCopy : runInView)(container, executor, argv, settings, options)
+    } catch (error) {
+      if (!isRefusal(error)) throw error
+      refused ??= error
+    } finally {
+      container.active[kind]--
+    }
+  }
+  throw (
+    refused ??
+    new BuildError('EXECUTOR_MISSING', `no executor is set to run ${argv.join(' ')}`, {
+      data: { command: argv.join(' ') },
+    })
+  )
+}
+
+function requireAlone({ active, info }: Container, onCopy: boolean): void {
+  if (active.copied === 0 && (!onCopy || active.live === 0)) return
+  throw new ContainerError(
+    'CONTAINER_RUNNING',
+    `something runs in container ${info.name} on a copy of its files, beside which nothing else can run`,
+    { data: { id: info.id, name: info.name } },
+  )
+}
+
+const REFUSALS: ReadonlySet<string> = new Set([
+  'EXECUTOR_MISSING',
+  'EXECUTOR_CAPABILITY',
+  'EXECUTOR_NO_MATCH',
+  'EXECUTOR_PEER_MISSING',
+])
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof BuildError && REFUSALS.has(error.code)
+}
+
+type Run = (
+  container: Container,
+  executor: Executor,
+  argv: readonly string[],
+  settings: ContainerSettings,
+  options: RunOptions,
+) => Promise<number>
+
+/** In the container's own view: what is written shows at once, also to others that share its volumes. */
+const runInView: Run = async (container, executor, argv, settings, options) => {
+  const { view, end } = await container.viewForRun()
+  try {
+    ensureCwd(container.view, settings.cwd)
+    const { stop } = options
+    const { exitCode } = await executor.run({
+      ...requestOf(container.id, view, argv, settings, options),
+      mounts: container.info.mounts.flatMap((mount) => {
+        const { target, readOnly } = mount
+        return [
+          {
+            type: mount.type === 'tmpfs' ? ('tmpfs' as const) : ('bind' as const),
+            target,
+            readonly: readOnly,
+          },
+        ]
+      }),
+      signal: stop,
+    })
+    return exitCode
+  } catch (error) {
+    if (options.stop?.aborted === true && isAbortError(error)) return codeOfStop(options.stop)
+    throw error
+  } finally {
+    end()
+  }
+}
+
+/** On a copy of the root with the mounts as parts of it, taken apart again afterwards. */
+const runOnCopy: Run = async (container, executor, argv, settings, options) => {
+  const { attached, clock, image, info } = container
+  const binds = info.mounts.filter((mount) => mount.type === 'bind')
+  container.flush()
+  const before = withCwd(container.snapshot(), settings.cwd, clock.now())
+  const grafted = graft(before, attached, clock.now())
+  const view = UnionView.open(grafted.tree, { env: clock })
+  const outcome = await executor
+    .run({
+      ...requestOf(container.id, view, argv, settings, options),
+      layers: info.layer === undefined ? image.layers : [...image.layers, info.layer],
+      mounts: grafted.targets.map(({ mount, path }) => ({
+        type: mount.type === 'tmpfs' ? 'tmpfs' : 'bind',
+        target: path,
+        readonly: mount.readOnly,
+        isPoint: true,
+      })),
+      hostMounts: binds.map(({ source, target, readOnly }) => ({ source, target, readonly: readOnly })),
+      readOnlyRoot: settings.readOnlyRoot,
+      stop: options.stop,
+    })
+    .catch((error: unknown) => {
+      // An executor that took the stop for an end without a result: what it wrote until then is in the view.
+      if (options.stop?.aborted !== true || !isAbortError(error)) throw error
+      return { exitCode: codeOfStop(options.stop), tree: undefined }
+    })
+  await container.replaceRoot(grafted.part(outcome.tree ?? view.snapshot()))
+  return outcome.exitCode
+}
+
+function requestOf(
+  id: string,
+  view: UnionView,
+  argv: readonly string[],
+  settings: ContainerSettings,
+  options: RunOptions,
+): Omit<ExecRequest, 'mounts'> {
+  const env = new Map(settings.env)
+  if (!env.has('HOSTNAME')) env.set('HOSTNAME', id.slice(0, 12))
+  if (!env.has('HOME')) env.set('HOME', resolveIdentity(settings.user, readAccountFiles(view.fs)).home)
+  return {
+    view,
+    argv,
+    commandLine: argv.join(' '),
+    env: [...env],
+    cwd: settings.cwd,
+    user: settings.user,
+    network: settings.network,
+    stdin: options.stdin,
+    timeoutMs: options.timeoutMs,
+    onOutput: options.onOutput ?? (() => {}),
+  }
+}
+
+/** The working directory is made where it is missing, as docker does it. */
+function ensureCwd({ fs }: UnionView, cwd: string): void {
+  try {
+    fs.mkdirSync(cwd, { recursive: true })
+  } catch (cause) {
+    throw new ContainerError('MOUNT_FAILED', `the working directory ${cwd} cannot be made`, {
+      data: { cwd },
+      cause,
+    })
+  }
+}
+
+function withCwd(tree: Tree, cwd: string, nowNs: bigint): Tree {
+  if (tree.resolve(cwd)?.node.kind === 'dir') return tree
+  const view = UnionView.open(tree, {
+    env: { now: () => nowNs, randomId: () => '', concurrency: 1 },
+  })
+  ensureCwd(view, cwd)
+  return view.snapshot()
+}
+
+const SIGNAL_NUMBERS: Readonly<Record<string, number>> = { SIGINT: 2, SIGKILL: 9, SIGTERM: 15 }
+
+/** 128 + the number of the signal that the stop stands for; SIGTERM unless it says otherwise. */
+function codeOfStop(stop: AbortSignal): number {
+  const name = stop.reason instanceof Error ? stop.reason.message : ''
+  return 128 + (SIGNAL_NUMBERS[name] ?? 15)
+}
+
+export interface StopOptions {
+  /** How long a command has to end by itself before it is killed. Default 10 seconds. */
+  readonly timeoutMs?: number | undefined
+}
+
+const POLL_MS = 50
+
+/**
+ * Ends what runs in a container, in this process or another, and waits for it. What it wrote is kept; when its process
+ * must be killed, what it wrote since the run began is lost. Stopping what does not run is no error.
+ *
+ * @returns the container afterwards; `undefined` when it was removed with its end
+ * @throws ContainerError CONTAINER_NOT_FOUND
+ */
+export async function stopContainer(
+  store: Store,
+  idOrName: string,
+  options: StopOptions = {},
+): Promise<ContainerInfo | undefined> {
+  const info = await findContainer(store, idOrName)
+  const here = running.get(store)?.get(info.id)
+  if (here !== undefined) {
+    here.abort(new Error('SIGTERM'))
+    return waitForEnd(store, info.id, undefined)
+  }
+  if (info.status !== 'running' || info.pid === undefined) return info
+  const { signalProcess } = await import('./host-process.js')
+  signalProcess(info.pid, 'SIGTERM')
+  const ended = await waitForEnd(store, info.id, options.timeoutMs ?? 10_000)
+  if (ended?.status !== 'running') return ended
+  signalProcess(info.pid, 'SIGKILL')
+  return waitForEnd(store, info.id, undefined)
+}
+
+async function waitForEnd(
+  store: Store,
+  id: string,
+  timeoutMs: number | undefined,
+): Promise<ContainerInfo | undefined> {
+  const until = timeoutMs === undefined ? Number.POSITIVE_INFINITY : performance.now() + timeoutMs
+  for (;;) {
+    const document = await store.documents.get(CONTAINER_KIND, id)
+    if (document === undefined) return undefined
+    const info = await findContainer(store, id).catch(() => undefined)
+    if (info === undefined) return undefined
+    const isOver = info.status !== 'running' && openedHere(store, id) === undefined
+    if ((isOver && (await isReleased(store, id))) || performance.now() > until) return info
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+  }
+}
+
+/** Its process has also let go of it, so that it can be started again at once. */
+async function isReleased(store: Store, id: string): Promise<boolean> {
+  return (await store.documents.holder(CONTAINER_KIND, id)) === undefined
+}
