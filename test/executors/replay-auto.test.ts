@@ -84,7 +84,7 @@ describe('replay', () => {
     const [here, there] = [createMemoryStore(), createMemoryStore()]
     const first = await buildWith(here, shellExecutor(), 'first')
     const archive = saveArchive(here, [{ descriptor: first.image, names: ['first:latest'] }], {
-      format: 'docker',
+      format: 'docker-archive',
     })
     await loadArchive(there, archive)
     const second = await buildWith(there, replayExecutor({ store: there, images: ['first'] }), 'second')

@@ -2,6 +2,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -263,7 +264,7 @@ describe('secrets', () => {
       },
     )
     const running = executor.run(request)
-    await new Promise((resolve) => setTimeout(resolve, 150))
+    await sleep(150)
     expect(grep()).toBe('')
     expect(processesWith(value)).toEqual([])
     expect(await running).toMatchObject({ exitCode: 0 })
@@ -338,14 +339,13 @@ describe('nothing stays', () => {
         const ended = new Promise((resolve) => child.once('exit', resolve))
         // From well before the mount to well after the start.
         const deadline = Date.now() + 5000
-        while (processesWith(mark).length < 3 && Date.now() < deadline && round > 0)
-          await new Promise((resolve) => setTimeout(resolve, 20))
-        if (round === 0) await new Promise((resolve) => setTimeout(resolve, 120))
+        const isUp = (): boolean => processesWith(mark).length >= 3 || Date.now() > deadline
+        if (round === 0) await sleep(120)
+        else while (!isUp()) await sleep(20)
         child.kill('SIGKILL')
         await ended
       }
-      for (let wait = 0; processesWith(mark).length > 0 && wait < 50; wait++)
-        await new Promise((resolve) => setTimeout(resolve, 20))
+      for (let wait = 0; processesWith(mark).length > 0 && wait < 50; wait++) await sleep(20)
       expect(processesWith(mark)).toEqual([])
       expect(mounts()).toEqual(before)
       expect(readdirSync(join(folder, 'runs')).length).toBeGreaterThan(0)

@@ -13,6 +13,9 @@ const DOUBLE_BRACKET = /(^|[\s;&|(!])\[\[\s/
 const TEST_OPERATOR = /^(?:==|-[pSbcugkOG]|-ef|-nt|-ot)$/
 const TEST = /(^|[\s;&|(!`])(?:test|\[)\s/
 
+/** just-bash gives the input of a pipe to groups and loops, and not to these. */
+const PIPED_COMPOUND = /\|\s*(?:if|case)\s/
+
 interface SyntaxNode {
   type?: string
   [key: string]: unknown
@@ -27,7 +30,7 @@ export interface Dialect {
 export function applyDialect(bash: Bash, script: string, dialect: Dialect): string {
   const isSh = dialect.name === 'sh'
   const concerned = isSh && (BRACES.test(script) || DOUBLE_BRACKET.test(script) || TEST.test(script))
-  if (!concerned && !script.includes('>')) return script
+  if (!concerned && !script.includes('>') && !PIPED_COMPOUND.test(script)) return script
   const rewriter = new Rewriter(dialect)
   try {
     bash.registerTransformPlugin({
@@ -58,6 +61,7 @@ class Rewriter {
       if (node.type === 'ConditionalCommand') return this.#changedTo(simpleCommand([quotedWord('[[')]))
       if (node.type === 'SimpleCommand') this.#renameTest(node)
     }
+    if (node.type === 'Pipeline') this.#groupCompounds(node)
     for (const [key, value] of Object.entries(node)) {
       if (Array.isArray(value)) node[key] = value.map((each) => (isNode(each) ? this.rewrite(each) : each))
       else if (isNode(value)) node[key] = this.rewrite(value)
@@ -69,6 +73,14 @@ class Rewriter {
   #changedTo(node: SyntaxNode): SyntaxNode {
     this.changed = true
     return node
+  }
+
+  #groupCompounds(node: SyntaxNode): void {
+    node.commands = (node.commands as SyntaxNode[]).map((command, index) =>
+      index > 0 && (command.type === 'If' || command.type === 'Case')
+        ? this.#changedTo(group(command))
+        : command,
+    )
   }
 
   #renameTest(node: SyntaxNode): void {
@@ -104,7 +116,7 @@ class Rewriter {
 
 const isNode = (value: unknown): value is SyntaxNode => typeof value === 'object' && value !== null
 
-/** `if lamella-redirect file; then command; else (exit 2); fi`, for each file. */
+/** `{ if lamella-redirect file; then command; else (exit 2); fi; }`, for each file. */
 function guarded(command: SyntaxNode, targets: readonly SyntaxNode[]): SyntaxNode {
   const failure = {
     type: 'Subshell',
@@ -112,20 +124,36 @@ function guarded(command: SyntaxNode, targets: readonly SyntaxNode[]): SyntaxNod
     redirections: [],
   }
   return targets.reduceRight<SyntaxNode>(
-    (body, target) => ({
-      type: 'If',
-      clauses: [
-        {
-          condition: [statement(simpleCommand([quotedWord('lamella-redirect'), structuredClone(target)]))],
-          body: [statement(body)],
-        },
-      ],
-      elseBody: [statement(failure)],
-      redirections: [],
-    }),
+    (body, target) =>
+      group({
+        type: 'If',
+        clauses: [
+          {
+            condition: [statement(probe(target))],
+            body: [statement(body)],
+          },
+        ],
+        elseBody: [statement(failure)],
+        redirections: [],
+      }),
     command,
   )
 }
+
+/** Reads nothing, so that standard input is left for the command. */
+function probe(target: SyntaxNode): SyntaxNode {
+  const command = simpleCommand([quotedWord('lamella-redirect'), structuredClone(target)])
+  return {
+    ...command,
+    redirections: [{ type: 'Redirection', fd: null, operator: '<', target: quotedWord('/dev/null') }],
+  }
+}
+
+const group = (command: SyntaxNode): SyntaxNode => ({
+  type: 'Group',
+  body: [statement(command)],
+  redirections: [],
+})
 
 function statement(command: SyntaxNode): SyntaxNode {
   const pipeline = { type: 'Pipeline', commands: [command], negated: false }

@@ -15,7 +15,8 @@ export function globToRegExp(pattern: string, flags = ''): RegExp {
         out += `[${pattern
           .slice(at + 1, end)
           .replace(/^!/, '^')
-          .replaceAll('\\', '\\\\')}]`
+          .replaceAll('\\', '\\\\')
+          .replace(/^(\^?)\]/, '$1\\]')}]`
         at = end
       }
     } else out += escapeRegExp(char)

@@ -4,6 +4,7 @@ import { cp, install, mv } from './copy.js'
 import { link, ln, mkdir, mkfifo, mknod, realpath, rm, rmdir, touch, truncate, unlink } from './files.js'
 import { find } from './find.js'
 import { diff } from './diff.js'
+import { printf } from './printf.js'
 import { redirect } from './redirect.js'
 import { echo, trap } from './shell-words.js'
 import { ls, stat } from './stat.js'
@@ -57,5 +58,5 @@ export const applets: Readonly<Record<string, Applet>> = {
   'lamella-[': bracket,
 }
 
-/** Only where the shell is a POSIX sh: bash has its own echo. */
-export const shApplets: Readonly<Record<string, Applet>> = { echo }
+/** Only where the shell is a POSIX sh: bash has its own. */
+export const shApplets: Readonly<Record<string, Applet>> = { echo, printf }

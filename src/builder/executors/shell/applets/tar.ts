@@ -1,7 +1,6 @@
 // tar(1): create, extract and list, plain and gzip, with owners, links and devices. GNU tar 1.34's options, in the order of
 // use in real Dockerfiles; archives are written by the store's codec.
 import type { Stats } from 'node:fs'
-import { gunzipSync, gzipSync } from 'node:zlib'
 import { encodeTar, readSparse, scanTar, type TarEntry, type TarInput } from '../../../../store/index.js'
 import { parseOptions, type Options } from '../options.js'
 import { errorText, lexists, UsageError } from '../process.js'
@@ -70,7 +69,7 @@ function modernise(args: readonly string[]): string[] {
   return [...out, ...rest]
 }
 
-export const tar: Applet = (args, io) => {
+export const tar: Applet = async (args, io) => {
   const words = modernise(args).map((word) => (word === '--no-same-owner' ? '--no-same-owner=1' : word))
   const options = parseOptions(words, OPTIONS)
   if (options.has('c')) return create(io, options)
@@ -100,7 +99,7 @@ function excluded(io: AppletIO, options: Options): (path: string) => boolean {
   }
 }
 
-function create(io: AppletIO, options: Options): number {
+async function create(io: AppletIO, options: Options): Promise<number> {
   const state = { folder: io.cwd, links: new Map<string, string>(), entries: [] as TarInput[], code: 0 }
   const isExcluded = excluded(io, options)
   // -C counts from where it stands, so operands and -C are read in their order.
@@ -134,7 +133,7 @@ function create(io: AppletIO, options: Options): number {
         add(joinName(path, child), joinName(name, child))
   }
   for (const [folder, name] of names) add(name.startsWith('/') ? name : joinName(folder, name), name)
-  writeArchive(io, options, state.entries)
+  await writeArchive(io, options, state.entries)
   return state.code
 }
 
@@ -183,12 +182,12 @@ function joinChunks(chunks: Iterable<Uint8Array>): Uint8Array {
   return out
 }
 
-function writeArchive(io: AppletIO, options: Options, entries: readonly TarInput[]): void {
+async function writeArchive(io: AppletIO, options: Options, entries: readonly TarInput[]): Promise<void> {
   const file = options.value('f') ?? '-'
   refuseUnknown(options)
   const zipped = options.has('z') || (options.has('a') && /\.t?gz$/.test(file))
   const plain = joinChunks(encodeTar(entries))
-  const bytes = zipped ? new Uint8Array(gzipSync(plain)) : plain
+  const bytes = zipped ? await through(plain, new CompressionStream('gzip')) : plain
   if (file === '-') return io.out(bytes)
   const path = io.path(file)
   const isNew = !lexists(io.fs, path)
@@ -201,11 +200,31 @@ function refuseUnknown(options: Options): void {
     throw new UsageError('bzip2 and xz are not available in the shell executor', 2)
 }
 
-function readArchive(io: AppletIO, options: Options): Uint8Array {
+/** Bytes through a stream of the platform, which browsers have as well. */
+async function through(
+  bytes: Uint8Array,
+  stream: CompressionStream | DecompressionStream,
+): Promise<Uint8Array> {
+  const writer = stream.writable.getWriter()
+  // What goes wrong shows on the reading side.
+  writer.write(Uint8Array.from(bytes)).catch(() => undefined)
+  writer.close().catch(() => undefined)
+  const chunks: Uint8Array[] = []
+  for await (const chunk of stream.readable) chunks.push(chunk as Uint8Array)
+  return joinChunks(chunks)
+}
+
+async function readArchive(io: AppletIO, options: Options): Promise<Uint8Array> {
   const file = options.value('f') ?? '-'
   refuseUnknown(options)
   const bytes = file === '-' ? io.stdin : Uint8Array.from(io.fs.readFileSync(io.path(file)) as Uint8Array)
-  if (bytes[0] === 0x1f && bytes[1] === 0x8b) return new Uint8Array(gunzipSync(bytes))
+  if (bytes[0] === 0x1f && bytes[1] === 0x8b) {
+    try {
+      return await through(bytes, new DecompressionStream('gzip'))
+    } catch {
+      throw new UsageError('not in gzip format', 2)
+    }
+  }
   if (bytes[0] === 0x42 && bytes[1] === 0x5a && bytes[2] === 0x68) refuse('bzip2')
   if (bytes[0] === 0xfd && bytes[1] === 0x37) refuse('xz')
   return bytes
@@ -215,8 +234,8 @@ function refuse(format: string): never {
   throw new UsageError(`${format} is not available in the shell executor`, 2)
 }
 
-function extract(io: AppletIO, options: Options): number {
-  const archive = readArchive(io, options)
+async function extract(io: AppletIO, options: Options): Promise<number> {
+  const archive = await readArchive(io, options)
   const place = options.all
     .filter(([letter]) => letter === 'C')
     .reduce((at, [, value]) => (value!.startsWith('/') ? value! : joinName(at, value!)), io.cwd)
