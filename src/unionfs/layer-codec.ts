@@ -45,14 +45,25 @@ export function readLayer(archive: BlobReader | Uint8Array, options: ReadLayerOp
   return [...readChanges(archive, options)]
 }
 
+interface Reading {
+  readonly source: ContentSource
+  readonly origin: Origin | undefined
+  /** Files below aufs' metadata, and the first name that was linked to each. */
+  readonly parked: Map<string, { readonly node: TreeNode; path?: string }>
+}
+
 /** As `readLayer`, one after the other. @internal */
 export function* readChanges(
   archive: BlobReader | Uint8Array,
   options: ReadLayerOptions = {},
 ): Generator<Change> {
-  const source = options.source ?? contentSourceOf(archive)
+  const reading: Reading = {
+    source: options.source ?? contentSourceOf(archive),
+    origin: options.origin,
+    parked: new Map(),
+  }
   for (const entry of scanTar(archive, options.limits)) {
-    const change = changeOf(entry, source, options.origin)
+    const change = changeOf(entry, reading)
     if (change !== undefined) yield change
   }
 }
@@ -64,10 +75,13 @@ export function contentSourceOf(archive: BlobReader | Uint8Array): ContentSource
     : { read: (offset, length) => archive.read(offset, length) }
 }
 
-function changeOf(entry: TarEntry, source: ContentSource, origin: Origin | undefined): Change | undefined {
+function changeOf(entry: TarEntry, reading: Reading): Change | undefined {
   const path = cleanName(entry.path, entry)
   if (path.includes('.wh.')) {
-    if (isAufsMetadata(path)) return undefined
+    if (isAufsMetadata(path)) {
+      if (entry.kind === 'file') reading.parked.set(path, { node: nodeOf(entry, entry.kind, reading) })
+      return undefined
+    }
     const whiteout = withOffset(entry, () => parseWhiteout(path))
     if (isReservedPath(whiteout === undefined ? path : whiteout.path)) {
       throw fault('LAYER_PATH_INVALID', entry, 'names that begin with .wh. are reserved')
@@ -79,18 +93,28 @@ function changeOf(entry: TarEntry, source: ContentSource, origin: Origin | undef
     }
   }
   checkLengths(path, entry)
-  if (entry.kind === 'link') return { kind: 'link', path, target: linkTarget(path, entry) }
+  if (entry.kind === 'link') {
+    const target = linkTarget(path, entry)
+    return isAufsMetadata(target) ? unpark(path, target, entry, reading) : { kind: 'link', path, target }
+  }
   if (path === '' && entry.kind !== 'dir')
     throw fault('LAYER_ENTRY_INVALID', entry, 'the root is not a directory')
-  return { kind: 'put', path, node: nodeOf(entry, entry.kind, source, origin) }
+  return { kind: 'put', path, node: nodeOf(entry, entry.kind, reading) }
 }
 
-function nodeOf(
-  entry: TarEntry,
-  kind: NodeKind,
-  source: ContentSource,
-  origin: Origin | undefined,
-): TreeNode {
+/**
+ * aufs kept the inode of linked files below `.wh..wh.plnk` and made all their names links to it; layers of old Docker
+ * images still say it so. The first name gets the file, the others link to that.
+ */
+function unpark(path: string, target: string, entry: TarEntry, { parked }: Reading): Change {
+  const found = parked.get(target)
+  if (found === undefined) throw fault('LAYER_LINK_INVALID', entry, `${quote(target)} is not in the layer`)
+  if (found.path !== undefined) return { kind: 'link', path, target: found.path }
+  found.path = path
+  return { kind: 'put', path, node: found.node }
+}
+
+function nodeOf(entry: TarEntry, kind: NodeKind, { source, origin }: Reading): TreeNode {
   if (entry.uid > ID_MAX || entry.gid > ID_MAX)
     throw fault('LAYER_ENTRY_INVALID', entry, 'owner exceeds 2^32-2')
   const isFile = kind === 'file' && entry.size > 0

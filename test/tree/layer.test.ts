@@ -126,6 +126,11 @@ describe('applying', () => {
       ['a=1', 'b=2', 'c/', 'c/d=3', 'e/', 'e/f=4', 'h=5', 'i/'],
     ],
     ['aufs metadata is no entry', [['.wh..wh.plnk/', '.wh..wh.plnk/1.2=x', '.wh..wh.aufs=', 'a=1']], ['a=1']],
+    [
+      'aufs hard links',
+      [['.wh..wh.plnk/7.1=x', 'a=>.wh..wh.plnk/7.1', 'd/', 'd/b=>.wh..wh.plnk/7.1']],
+      ['a=x#2', 'd/', 'd/b=x#2'],
+    ],
     ['names that only look like whiteouts', [['a.wh.b=1', 'wh.c=2']], ['a.wh.b=1', 'wh.c=2']],
   ])('%s', (_, layers, want) => expect(show(stack(...layers))).toEqual(want))
 })
@@ -186,6 +191,11 @@ describe('bad layers', () => {
     ['hard link to itself, spelled otherwise', ['h=>./x/../h'], { code: 'LAYER_LINK_INVALID', offset: 0 }],
     ['hard link to the root', ['h=>/'], { code: 'LAYER_LINK_INVALID', offset: 0 }],
     ['hard link to nothing', ['h=>'], { code: 'LAYER_LINK_INVALID', offset: 0 }],
+    [
+      'hard link to aufs metadata that is not there',
+      ['h=>.wh..wh.plnk/1'],
+      { code: 'LAYER_LINK_INVALID', offset: 0 },
+    ],
     ['symlink to nothing', ['l->'], { code: 'LAYER_ENTRY_INVALID', offset: 0 }],
     ['name of 256 bytes', [], { code: 'LAYER_LIMIT', offset: 0 }],
     ['root that is a file', ['a/', '/->x'], { code: 'LAYER_ENTRY_INVALID', offset: at(1) }],
