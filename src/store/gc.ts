@@ -1,7 +1,7 @@
 // Garbage: planGc marks from refs, leases, documents and what the caller keeps, and lists what would go; applyGc checks the list
 // again, alone with the store, and removes it.
 import type { Descriptor } from '../descriptor.js'
-import type { Digest } from '../digest.js'
+import { hexOf, type Digest } from '../digest.js'
 import { throwIfAborted } from '../errors.js'
 import type { BlobInfo } from './blobs.js'
 import { isDocument, walkReachable, type Reached } from './reach.js'
@@ -55,6 +55,8 @@ export interface GcPlan {
 }
 
 const HOUR_MS = 3_600_000
+/** Kinds of derived files that are about one blob, of which their key has the hex digits: they go with it. */
+const SIDECARS_OF_BLOBS = ['layer-index']
 
 /**
  * What a gc would remove now. Changes nothing and needs no lock.
@@ -185,6 +187,9 @@ export async function applyGc(
       else spared.push(item)
     }
   })
+  for (const { digest } of removed) {
+    for (const kind of SIDECARS_OF_BLOBS) await store.sidecars.delete(kind, hexOf(digest))
+  }
   const tidied = await store.tidy()
   return { removed, removedBytes: removed.reduce((sum, { size }) => sum + size, 0), spared, tidied }
 }

@@ -2,7 +2,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { MEDIA_TYPES } from '../../src/descriptor.js'
-import { digestOf, type Digest } from '../../src/digest.js'
+import { diffIDOfUncompressed, digestOf, hexOf, type Digest } from '../../src/digest.js'
 import {
   applyGc,
   createMemoryStore,
@@ -12,7 +12,6 @@ import {
   planGc,
   type Store,
 } from '../../src/store/index.js'
-import { diffIDOfUncompressed } from '../../src/digest.js'
 import { makeFolder } from './folder.js'
 import { digestsIn, putDocument, putImage } from './image.js'
 
@@ -130,6 +129,17 @@ describe.each(Object.entries(makers))('gc: %s', (_, make) => {
     for (const digest of old.all) expect(why.get(digest)).toEqual(['replaced', 'app'])
     const kept = await planGc(store, { nowMs: later(), keepHistoryMs: 1e15 })
     expect(kept.remove.map(({ digest }) => digest)).toEqual([stray])
+  })
+
+  test('the index of a layer goes with it, and only with it', async () => {
+    const store = await open()
+    const [kept, gone] = [await putImage(store, ['kept']), await putImage(store, ['gone'])]
+    await store.refs.set('app', kept.target)
+    for (const { layers } of [kept, gone]) {
+      await store.sidecars.put('layer-index', hexOf(layers[0]!), Buffer.from('index'))
+    }
+    await gc(store)
+    expect(await store.sidecars.list('layer-index')).toEqual([hexOf(kept.layers[0]!)])
   })
 
   test('documents go before what hangs on them', async () => {
