@@ -28,7 +28,7 @@ const EFFECT_FILES: readonly RegExp[] = [
   /^platform\/node\.ts$/,
   /^store\/(?:disk|compress|zstd|lmdb|lock|node-fs|owner)[\w-]*\.ts$/,
   /^unionfs\/host-[\w-]+\.ts$/,
-  /^builder\/(?:context|stat-cache|host-scan|build-files|cache-files|outputs)\.ts$/,
+  /^builder\/(?:context|host-[\w-]+|build-files|cache-files|outputs)\.ts$/,
   /^builder\/executors\//,
   /^builder\/ops\/(?:http|archive|host)[\w-]*\.ts$/,
   /^containers\/host-[\w-]+\.ts$/,

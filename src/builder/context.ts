@@ -16,7 +16,8 @@ import {
   type ContentSource,
 } from '../unionfs/index.js'
 import { provideAccess, treeAccess } from './contenthash.js'
-import { changed, HostScan, readFully, sameFile, type ContextFilter } from './host-scan.js'
+import { changed, readFully, sameFile } from './host-files.js'
+import { HostScan, type ContextFilter } from './host-scan.js'
 import { putRecentSidecar } from './recent-sidecars.js'
 import { decodeStatCache, STAT_CACHE_KIND } from './stat-cache.js'
 import type { Result } from './vertex.js'

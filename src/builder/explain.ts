@@ -7,7 +7,7 @@ import { CacheStore } from './cache.js'
 import { diffManifests, type FileDifference } from './content-manifest.js'
 import { contentEntriesOf } from './contenthash.js'
 import type { StepId } from './progress.js'
-import type { StepInput, StepOutcome, StepReport } from './solve.js'
+import type { StepInput, StepOutcome, StepReport } from './solve-types.js'
 import { StepMemory, type RememberedInput, type RememberedStep } from './step-memory.js'
 
 /**

@@ -1,22 +1,26 @@
 // The walk of a host folder as a build context: lists directories when something asks for them, compares what it finds
 // with the stat cache, and hashes only what changed. Effect: reads the host's disk, synchronously, because promises cost
 // three to seven times as much. Entries are numbers, so that an unchanged tree makes no objects per file.
-import { createHash, hash } from 'node:crypto'
-import {
-  closeSync,
-  fstatSync,
-  lstatSync,
-  openSync,
-  readdirSync,
-  readlinkSync,
-  readSync,
-  type Stats,
-} from 'node:fs'
+import { hash } from 'node:crypto'
+import { closeSync, fstatSync, lstatSync, readlinkSync, type Stats } from 'node:fs'
 import { EMPTY_DIGEST, type Digest } from '../digest.js'
 import { BuildError, throwIfAborted } from '../errors.js'
-import { compareNames, decodePath, encodePath, hasRawBytes, joinPath } from '../path.js'
+import { decodePath, encodePath, hasRawBytes, joinPath } from '../path.js'
 import type { NodeKind } from '../unionfs/index.js'
-import { headerBytes, type NodeAccess } from './contenthash.js'
+import { headerBytes } from './content-header.js'
+import type { NodeAccess } from './contenthash.js'
+import {
+  changed,
+  deviceMajor,
+  deviceMinor,
+  hashLarge,
+  hostPath,
+  listNames,
+  lstatOrFail,
+  openOrFail,
+  readFully,
+  sameFile,
+} from './host-files.js'
 import { KNOWN, RACY, StatCacheWriter, StatColumns, SUSPECT, UNKNOWN, type StatCache } from './stat-cache.js'
 
 /** Which paths of a context are left out. Paths are relative to its root. */
@@ -539,94 +543,6 @@ function positionsOf(joined: string, count: number): Map<string, number> {
   return count === 0 ? new Map() : new Map(joined.split('/').map((name, i) => [name, i]))
 }
 
-const NEEDS_CARE = /[\ud800-\uffff]/
-
-/** Names in byte order. The C library sorts them by bytes already, which a check costs less than a sort to see. */
-function listNames(absolute: string, path: string): string[] {
-  let names: string[]
-  try {
-    names = readdirSync(hostPath(absolute))
-    if (names.some((name) => name.includes('\ufffd'))) {
-      names = readdirSync(hostPath(absolute), { encoding: 'buffer' }).map(decodePath)
-    }
-  } catch (error) {
-    throw unreadable(path, error)
-  }
-  for (let i = 1; i < names.length; i++) {
-    if (names[i - 1]! > names[i]!) return names.sort(compareNames)
-  }
-  return names.some((name) => NEEDS_CARE.test(name)) ? names.sort(compareNames) : names
-}
-
-function hostPath(path: string): string | Buffer {
-  return hasRawBytes(path) ? Buffer.from(encodePath(path)) : path
-}
-
-const QUIET = { throwIfNoEntry: false } as const
-
-function lstatOrFail(path: string | Buffer, name: string): Stats | undefined {
-  try {
-    return lstatSync(path, QUIET)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return undefined
-    throw unreadable(name, error)
-  }
-}
-
-function openOrFail(path: string | Buffer, name: string): number {
-  try {
-    return openSync(path, 'r')
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    throw code === 'ENOENT' || code === 'ENOTDIR' ? changed(name) : unreadable(name, error)
-  }
-}
-
-function unreadable(path: string, cause: unknown): BuildError {
-  return new BuildError('CONTEXT_UNREADABLE', `cannot read /${path} of the build context: ${String(cause)}`, {
-    data: { path },
-    cause,
-  })
-}
-
-/** @internal */
-export function changed(path: string): BuildError {
-  return new BuildError('CONTEXT_CHANGED', `/${path} of the build context changed while it was read`, {
-    data: { path },
-  })
-}
-
-/** Whether an open file is the one that was listed, unchanged. @internal */
-export function sameFile(stat: Stats, columns: StatColumns, entry: number): boolean {
-  return (
-    stat.size === columns.size[entry] &&
-    stat.mtimeMs === columns.mtimeMs[entry] &&
-    stat.ctimeMs === columns.ctimeMs[entry] &&
-    stat.ino === columns.ino[entry]
-  )
-}
-
-/** @returns `false` when the file ends before `length` bytes were read. @internal */
-export function readFully(fd: number, buffer: Uint8Array, at: number, length: number, position = 0): boolean {
-  for (let done = 0; done < length;) {
-    const count = readSync(fd, buffer, at + done, length - done, position + done)
-    if (count === 0) return false
-    done += count
-  }
-  return true
-}
-
-function hashLarge(fd: number, head: Uint8Array, size: number): Uint8Array | undefined {
-  const state = createHash('sha256').update(head)
-  const buffer = new Uint8Array(Math.min(size, 1 << 20))
-  for (let at = 0; at < size; at += buffer.length) {
-    const length = Math.min(buffer.length, size - at)
-    if (!readFully(fd, buffer, 0, length, at)) return undefined
-    state.update(buffer.subarray(0, length))
-  }
-  return state.digest()
-}
-
 function digestAt(columns: StatColumns, entry: number): Digest {
   const { buffer, byteOffset } = columns.digest
   return `sha256:${Buffer.from(buffer, byteOffset + entry * 32, 32).toString('hex')}` as Digest
@@ -635,13 +551,4 @@ function digestAt(columns: StatColumns, entry: number): Digest {
 function equalDigests(a: Uint8Array, aAt: number, b: Uint8Array, bAt: number): boolean {
   for (let i = 0; i < 32; i++) if (a[aAt + i] !== b[bAt + i]) return false
   return true
-}
-
-/** Linux's encoding of device numbers in st_rdev. @see makedev(3) */
-function deviceMajor(rdev: number): number {
-  return ((rdev >>> 8) & 0xfff) | (Math.floor(rdev / 2 ** 32) & ~0xfff)
-}
-
-function deviceMinor(rdev: number): number {
-  return (rdev & 0xff) | ((rdev >>> 12) & ~0xff)
 }

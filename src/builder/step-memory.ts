@@ -13,7 +13,7 @@ import {
 } from './content-manifest.js'
 import { contentEntriesOf } from './contenthash.js'
 import { putRecentSidecar } from './recent-sidecars.js'
-import type { StepInput, StoredStep } from './solve.js'
+import type { StepInput, StoredStep } from './solve-types.js'
 import type { Op, Vertex } from './vertex.js'
 
 /** Content keys whose entries are remembered, of all builds in a store. */

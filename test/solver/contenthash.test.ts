@@ -7,11 +7,9 @@ import {
   contentEntriesOf,
   contentKeyOf,
   dedupeSelectors,
-  headerBytes,
-  headerText,
   type ContentSelector,
-  type HeaderFields,
 } from '../../src/builder/contenthash.js'
+import { headerBytes, headerText, type HeaderFields } from '../../src/builder/content-header.js'
 import { treeContext } from '../../src/builder/context.js'
 import { contentKey } from '../../src/builder/key.js'
 import { childrenOf, Tree, TreeNode } from '../../src/unionfs/index.js'
