@@ -70,6 +70,7 @@ export type BuildErrorCode =
   | 'CHECKSUM_MISMATCH'
   | 'FETCH_FAILED'
   | 'OPTION_INVALID'
+  | 'CHECK_FAILED'
   | 'CACHE_IMPORT_INVALID'
 
 export type ContainerErrorCode =
@@ -90,12 +91,7 @@ export type ContainerErrorCode =
   | 'VOLUME_IN_USE'
 
 export type LamellaErrorCode =
-  | StoreErrorCode
-  | LayerErrorCode
-  | ImageErrorCode
-  | DockerfileErrorCode
-  | BuildErrorCode
-  | ContainerErrorCode
+  StoreErrorCode | LayerErrorCode | ImageErrorCode | DockerfileErrorCode | BuildErrorCode | ContainerErrorCode
 
 export interface LamellaErrorOptions {
   /** Machine-readable facts about the failure: paths, digests, offsets. */

@@ -189,9 +189,19 @@ describe('build', () => {
   test('outputs: an OCI archive, a docker archive, a tar, a folder, and a tar on stdout', () => {
     const at = (name: string) => join(scratch, name)
     const digest = ok([
-      ...['build', '-q', '-t', 'app'],
-      ...['-o', `type=oci,dest=${at('oci.tar')}`, '-o', `type=docker,dest=${at('docker.tar')}`],
-      ...['-o', `type=tar,dest=${at('root.tar')}`, '-o', at('folder'), context],
+      'build',
+      '-q',
+      '-t',
+      'app',
+      '-o',
+      `type=oci,dest=${at('oci.tar')}`,
+      '-o',
+      `type=docker,dest=${at('docker.tar')}`,
+      '-o',
+      `type=tar,dest=${at('root.tar')}`,
+      '-o',
+      at('folder'),
+      context,
     ]).stdout.trim()
     for (const archive of ['oci.tar', 'docker.tar']) {
       const env = { LAMELLA_STORE: at(`store-${archive}`) }

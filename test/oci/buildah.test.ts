@@ -118,7 +118,8 @@ describe('buildah', () => {
     try {
       expect(entriesOfFolder(mounted)).toEqual(entriesOfTree(await openTree(store, image.layers)))
       expect(lstatSync(join(mounted, 'app/d/f')).nlink).toBe(2)
-      expect(JSON.parse(buildah('inspect', '--format', '{{json .OCIv1.Config}}', name))).toMatchObject({
+      const inspected = JSON.parse(buildah('inspect', name)) as { OCIv1: { config: object } }
+      expect(inspected.OCIv1.config).toMatchObject({
         Env: ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', 'A=b'],
         Cmd: ['/app/d/f'],
       })
