@@ -71,7 +71,8 @@ class InstructionReader {
   }
 
   read(): AnyInstruction {
-    const kind = KINDS.find((name) => name === this.#node.keyword.toLowerCase())
+    const keyword = this.#node.keyword.toLowerCase()
+    const kind = KINDS.find((name) => name === keyword)
     switch (kind) {
       case 'add':
         return this.#add()
