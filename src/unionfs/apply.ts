@@ -68,21 +68,21 @@ class Application {
   }
 
   #delete(path: string): void {
-    const parent = this.#lowerDir(parentOf(path))
+    const parent = this.#lowerDir(parentOf(path), path)
     if (parent !== undefined) this.#editor.remove(joinPath(parent, baseNameOf(path)))
   }
 
   #clear(path: string): void {
-    const dir = this.#lowerDir(path)
+    const dir = this.#lowerDir(path, path)
     if (dir === undefined || this.#cleared.has(dir)) return
     this.#cleared.add(dir)
     for (const name of Array.from(this.#editor.names(dir))) this.#editor.remove(joinPath(dir, name))
   }
 
   /** Where a directory of the lower layers really is; `undefined` when this layer's own entries hide it. */
-  #lowerDir(path: string): string | undefined {
+  #lowerDir(path: string, entry: string): string | undefined {
     if (this.#editor.lookup(path)?.kind === 'dir') return path
-    return this.#follow(path, (at, lower) => {
+    return this.#follow(path, entry, (at, lower) => {
       this.#own ??= this.#ownNodes()
       const node = lower?.kind === 'dir' ? lower : (this.#own.get(at) ?? lower)
       return node === lower || node?.kind === 'symlink' ? node : undefined
@@ -113,7 +113,7 @@ class Application {
   }
 
   #link(path: string, target: string): void {
-    const parent = this.#follow(parentOf(target), (_, node) => node)
+    const parent = this.#follow(parentOf(target), path, (_, node) => node)
     const source = parent === undefined ? target : joinPath(parent, baseNameOf(target))
     const at = joinPath(this.#directory(parentOf(path), path), baseNameOf(path))
     if (parent === undefined || at === source) {
@@ -136,7 +136,7 @@ class Application {
   /** The directory that an entry goes into, symlinks followed, made where it is missing. */
   #directory(wanted: string, path: string): string {
     if (this.#editor.lookup(wanted)?.kind === 'dir') return wanted
-    const found = this.#follow(wanted, (at, node) => {
+    const found = this.#follow(wanted, path, (at, node) => {
       if (node !== undefined) return node
       const made = new TreeNode({ kind: 'dir', children: EMPTY_CHILDREN, origin: this.#origin })
       this.#editor.put(at, made)
@@ -153,6 +153,7 @@ class Application {
   /** Walks to a directory inside the root; `undefined` when `see` says nothing is there or it is no directory. */
   #follow(
     path: string,
+    entry: string,
     see: (at: string, node: TreeNode | undefined) => TreeNode | undefined,
   ): string | undefined {
     const todo = path === '' ? [] : path.split('/').reverse()
@@ -170,9 +171,13 @@ class Application {
       if (node?.kind === 'dir') here = at
       else if (node?.kind === 'symlink') {
         if (budget-- === 0) {
-          throw new LayerError('LAYER_PATH_INVALID', `too many symlinks in ${JSON.stringify(path)}`, {
-            data: { path },
-          })
+          throw new LayerError(
+            'LAYER_PATH_INVALID',
+            `too many symlinks in the path of ${JSON.stringify(entry)}`,
+            {
+              data: { path: entry },
+            },
+          )
         }
         if (node.target.startsWith('/')) here = ''
         todo.push(...node.target.split('/').reverse())

@@ -11,6 +11,7 @@ import type { ChangeSource } from './changeset.js'
 import { contentSourceOf, encodeLayer, readChanges } from './layer-codec.js'
 import { decodeLayerIndex, encodeLayerIndex, type Xxh64 } from './layer-index.js'
 import { EMPTY_TREE, type Tree } from './tree.js'
+import { parseWhiteout } from './whiteout.js'
 
 /** A layer as images name it. */
 export interface LayerRef {
@@ -110,7 +111,10 @@ function loadXxh64(): Promise<Xxh64> {
 function located(error: LayerError, archive: BlobReader, diffID: DiffID): LayerError {
   const path = error.data.path
   let offset: number | undefined
-  for (const entry of scanTar(archive)) if (normalizePath(entry.path) === path) offset = entry.offset
+  for (const entry of scanTar(archive)) {
+    const at = normalizePath(entry.path)
+    if (at === path || parseWhiteout(at)?.path === path) offset = entry.offset
+  }
   return new LayerError(error.code, `${error.message} (entry at byte ${offset} of layer ${diffID})`, {
     data: { ...error.data, offset, diffID },
     cause: error,

@@ -197,15 +197,34 @@ describe('openTree and commitDiff', () => {
     expect(await openTree(store, [])).toBe(EMPTY_TREE)
   })
 
-  test('an entry that cannot be applied is located', async () => {
+  test.each([
+    [
+      'below a file',
+      [entry({ name: 'f' }, 'x'), block({ name: './f/x' })],
+      'LAYER_ENTRY_INVALID',
+      'f/x',
+      1024,
+    ],
+    [
+      'a whiteout behind symlinks that go round',
+      [block({ name: 'l', type: '2', linkname: 'l' }), block({ name: 'l/.wh.x' })],
+      'LAYER_PATH_INVALID',
+      'l/x',
+      512,
+    ],
+    [
+      'a hard link to nothing',
+      [block({ name: 'h', type: '1', linkname: 'no' })],
+      'LAYER_LINK_INVALID',
+      'h',
+      0,
+    ],
+  ])('an entry that cannot be applied is located: %s', async (_, parts, code, path, offset) => {
     const store = createMemoryStore()
-    const bad = archive(entry({ name: 'f' }, 'x'), block({ name: './f/x' }))
-    const layer = await commitLayer(store, [bad])
-    const error = await openTree(store, [layer]).catch((caught: unknown) => caught)
+    const bottom = await commitLayer(store, [archive(block({ name: 'l', type: '2', linkname: 'l' }))])
+    const layer = await commitLayer(store, [archive(...parts)])
+    const error = await openTree(store, [bottom, layer]).catch((caught: unknown) => caught)
     expect(error).toBeInstanceOf(LayerError)
-    expect(error).toMatchObject({
-      code: 'LAYER_ENTRY_INVALID',
-      data: { path: 'f/x', offset: 1024, diffID: layer.diffID satisfies DiffID },
-    })
+    expect(error).toMatchObject({ code, data: { path, offset, diffID: layer.diffID satisfies DiffID } })
   })
 })
