@@ -214,7 +214,9 @@ class HostFile implements ContentSource {
       })
     }
     try {
-      const bytes = new Uint8Array(length)
+      // Not zeroed, and small ones share a pool: ten thousand of them are made for a COPY of a large context.
+      const room = Buffer.allocUnsafe(length)
+      const bytes = new Uint8Array(room.buffer, room.byteOffset, length)
       if (!readFully(fd, bytes, 0, length, offset)) throw changed(path)
       if (!sameFile(fstatSync(fd), this.#scan.columns, this.#entry)) throw changed(path)
       return bytes

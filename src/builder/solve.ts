@@ -179,7 +179,10 @@ class Solver {
     }
     const inputs = await Promise.all(vertex.inputs.map((edge) => this.#step(edge.vertex)))
     if (vertex.op.kind === 'local') return step
-    const map = await this.#map(step, 0)
+    const map = await this.#map(step, 0).catch((error: unknown) => {
+      this.#stop(step, error)
+      throw error
+    })
     if (map !== undefined) step.log.digest = this.#scheme.map(vertex, map).digest
     const name = JSON.stringify([
       vertex.op.kind,

@@ -342,6 +342,25 @@ describe('failure and cancellation', () => {
     await expect(solve([edge], { store, signal: abort.signal })).rejects.toMatchObject({ code: 'ABORT_ERR' })
   })
 
+  test('an operation that cannot say what it is fails its step', async () => {
+    const store = createMemoryStore()
+    const g = graph(store)
+    const events: BuildEvent[] = []
+    const { vertex } = g.run('RUN', g.image('base'))
+    const broken = {
+      ...vertex,
+      op: {
+        ...vertex.op,
+        cacheMaps: () => {
+          throw boom
+        },
+      },
+    }
+    const edge = { vertex: broken, output: 0 }
+    await expect(solve([edge], { store, onEvent: (event) => events.push(event) })).rejects.toBe(boom)
+    expect(events.filter(({ kind }) => kind === 'step-failed')).toHaveLength(1)
+  })
+
   test('a source that is not there fails the step that reads it', async () => {
     const store = createMemoryStore()
     const g = graph(store)
