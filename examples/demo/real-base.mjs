@@ -4,7 +4,6 @@ import { execFileSync } from 'node:child_process'
 import {
   accessSync,
   constants,
-  existsSync,
   lstatSync,
   readdirSync,
   readFileSync,

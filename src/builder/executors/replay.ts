@@ -24,13 +24,16 @@ interface RecordedRun {
 
 /**
  * The command of a history entry, as an argument vector joined by blanks; `undefined` for what is no RUN. Build arguments
- * that stand before it (`|2 A=1 B=2 `) are taken off, as far as their values are without blanks.
+ * that stand before it (`|2 A=1 B=2 `) are taken off.
  * @see moby/buildkit frontend/dockerfile/dockerfile2llb/convert.go; moby/moby builder/dockerfile/dispatchers.go
  */
 export function commandOfHistory(createdBy: string): string | undefined {
   const text = recordedText(createdBy)
   const count = /^\|(\d+) /.exec(text ?? '')
   if (text === undefined || count === null) return text
+  // Values may have blanks: a shell with -c tells where the command begins.
+  const shell = / (\/\S+ (?:[-\w]+ )*?-\w*c [\s\S]*)$/.exec(text)
+  if (shell !== null) return shell[1]
   const words = text.slice(count[0].length).split(' ')
   return words.slice(Number(count[1])).join(' ')
 }
