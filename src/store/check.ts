@@ -4,7 +4,7 @@ import { LamellaError, StoreError, throwIfAborted } from '../errors.js'
 import type { Digest } from '../digest.js'
 import { verifyBlob, type BlobInfo } from './blobs.js'
 import { planDamaged } from './check-twins.js'
-import { walkReachable, type Reached } from './reach.js'
+import { mayBeAbsent, walkReachable, type Reached } from './reach.js'
 import type { DerivedProblem, Store } from './store.js'
 
 /**
@@ -26,8 +26,8 @@ export type Problem =
       readonly canRebuild: boolean
     }
   | {
-      /** A document names a blob that is not there. `REF_DANGLING`: a ref does. */
-      readonly code: 'BLOB_MISSING' | 'PLATFORM_MISSING'
+      /** A document names a blob that is not there. `PART_MISSING`: which is allowed, as a platform never fetched. */
+      readonly code: 'BLOB_MISSING' | 'PART_MISSING'
       readonly severity: Severity
       readonly message: string
       readonly digest: Digest
@@ -213,12 +213,11 @@ function missingProblem(blob: Reached, names: ReadonlyMap<Digest, readonly strin
       },
     ]
   }
-  // An index may name platforms that were never fetched. @see OCI image-spec v1.1 image-layout.md § Blobs
-  const isMember = blob.mediaType !== undefined && /manifest|image\.index/.test(blob.mediaType)
+  const isFine = mayBeAbsent(blob)
   return [
     {
-      code: isMember ? 'PLATFORM_MISSING' : 'BLOB_MISSING',
-      severity: isMember ? 'note' : 'error',
+      code: isFine ? 'PART_MISSING' : 'BLOB_MISSING',
+      severity: isFine ? 'note' : 'error',
       message: `${from} names ${digest}, which is not there`,
       digest,
       from,

@@ -6,6 +6,7 @@ import { StoreError } from '../errors.js'
 import type { BlobStore } from './blobs.js'
 import { type Disk, replaceFile } from './disk-layout.js'
 import { msToNs } from './leases.js'
+import { requireWhole } from './reach.js'
 import { happened, RefLog, sameTarget } from './reflog.js'
 import {
   checkExpectedRef,
@@ -20,7 +21,6 @@ import {
   type IndexDocument,
 } from './refs.js'
 import type { Ref, RefChange, RefStore } from './store.js'
-import { blobNotFound } from './verify.js'
 
 export class DiskRefStore implements RefStore {
   readonly #log: RefLog
@@ -49,9 +49,7 @@ export class DiskRefStore implements RefStore {
       const index = this.index()
       const before = findRef(index, name)
       checkExpectedRef(name, before, expected)
-      if (target !== undefined && (await this.blobs.stat(target.digest)) === undefined) {
-        throw blobNotFound(target.digest)
-      }
+      if (target !== undefined) await requireWhole(this.blobs, target)
       if (before === undefined && target === undefined) return
       const after = target && withoutRefName(target)
       await this.#log.append(name, this.#changesTo(name, before, after))

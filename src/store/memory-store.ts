@@ -8,9 +8,9 @@ import { DEFAULT_LEASE_TTL_MS, leaseNotFound, msToNs } from './leases.js'
 import { MemoryBlobStore } from './memory.js'
 import { MemoryDocumentStore } from './memory-documents.js'
 import { createMutex } from './mutex.js'
+import { requireWhole } from './reach.js'
 import { checkRecordKey, checkRecordValue, checkSidecarName } from './records.js'
 import { checkExpectedRef, checkRefName, EMPTY_INDEX, findRef, refsOf, targetOf, withRef } from './refs.js'
-import { blobNotFound } from './verify.js'
 import type {
   Lease,
   LeaseStore,
@@ -72,9 +72,7 @@ class MemoryRefs implements RefStore {
     await this.alone(async () => {
       const before = findRef(this.#index, name)
       checkExpectedRef(name, before, expected)
-      if (target !== undefined && (await this.blobs.stat(target.digest)) === undefined) {
-        throw blobNotFound(target.digest)
-      }
+      if (target !== undefined) await requireWhole(this.blobs, target)
       const after =
         target && targetOf({ ...target, annotations: { ...target.annotations, [REF_NAME_ANNOTATION]: name } })
       if (before === undefined && after === undefined) return

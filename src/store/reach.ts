@@ -5,6 +5,7 @@ import { MEDIA_TYPES, type Descriptor } from '../descriptor.js'
 import { isDigest, type Digest } from '../digest.js'
 import { StoreError } from '../errors.js'
 import { readBlob, type BlobStore } from './blobs.js'
+import { blobNotFound } from './verify.js'
 
 /** A document of this size is none: go-containerregistry and containerd have the same bound for manifests. */
 const DOCUMENT_BYTES_MAX = 4 << 20
@@ -63,6 +64,28 @@ export async function walkReachable(
     }
   }
   return seen
+}
+
+/**
+ * Whether a blob may be absent though it is referred to: what can be made again, platforms of an index that were never
+ * fetched, and layers that must not be distributed. @see OCI image-spec v1.1 image-layout.md § Blobs, layer.md
+ */
+export function mayBeAbsent({ kind, mediaType = '', from }: Reached): boolean {
+  if (kind === 'twin') return true
+  return from !== undefined && /manifest|image\.index|nondistributable|\.foreign\./.test(mediaType)
+}
+
+/**
+ * Makes sure that all that a descriptor needs is in the store; what its documents say is not judged.
+ * @throws StoreError BLOB_NOT_FOUND
+ */
+export async function requireWhole(blobs: BlobStore, target: Descriptor): Promise<void> {
+  await walkReachable(blobs, [target], {
+    unreadable: () => undefined,
+    missing(blob) {
+      if (!mayBeAbsent(blob)) throw blobNotFound(blob.digest)
+    },
+  })
 }
 
 function rootReference(root: Descriptor | Digest): Reached {

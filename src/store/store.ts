@@ -104,7 +104,8 @@ export interface RefStore {
    *                  left out, the ref is set whatever it was
    * @throws StoreError REF_CONFLICT (data: name, expected, actual); nothing is changed
    * @throws StoreError REF_INVALID when the name is empty or has control characters
-   * @throws StoreError BLOB_NOT_FOUND when the target's blob is not in the store
+   * @throws StoreError BLOB_NOT_FOUND when the target, or a part of it, is not in the store (platforms of an index and
+   *         layers that must not be distributed may lack): a gc cannot come between this check and the ref
    */
   set(name: string, target: Descriptor | undefined, expected?: Digest | null): Promise<void>
   /** All refs, sorted by name. */

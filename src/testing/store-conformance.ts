@@ -435,6 +435,31 @@ function refCases(make: Make<StoreSubject>): ConformanceCase[] {
       assert.deepEqual(await store.refs.list(), [])
     },
 
+    async 'refs: an image that lacks a part gets no name; platforms of an index may lack'({ store }) {
+      const put = async (mediaType: string, value: unknown): Promise<Descriptor> => {
+        const { digest, size } = await store.blobs.put(bytesOf(JSON.stringify(value)))
+        return { mediaType, digest, size }
+      }
+      const layer = { mediaType: MEDIA_TYPES.layer, digest: ABSENT, size: 6 }
+      const config = await put(MEDIA_TYPES.config, { rootfs: { type: 'layers', diff_ids: [ABSENT] } })
+      const image = await put(MEDIA_TYPES.manifest, { schemaVersion: 2, config, layers: [layer] })
+      await rejectsWith('BLOB_NOT_FOUND', () => store.refs.set('x', image))
+      const foreign = { ...layer, mediaType: 'application/vnd.oci.image.layer.nondistributable.v1.tar' }
+      await store.refs.set(
+        'y',
+        await put(MEDIA_TYPES.manifest, { schemaVersion: 2, config, layers: [foreign] }),
+      )
+      const absent = { mediaType: MEDIA_TYPES.manifest, digest: ABSENT, size: 6 }
+      const index = await put(MEDIA_TYPES.index, { schemaVersion: 2, manifests: [absent] })
+      await store.refs.set('z', index)
+      assert.deepEqual(
+        (await store.refs.list()).map(({ name }) => name),
+        ['y', 'z'],
+      )
+      await store.blobs.put(bytesOf('absent'))
+      await store.refs.set('x', image)
+    },
+
     async 'refs: history, newest first'({ store, clock }) {
       const [a, b] = [await target(store, 'a'), await target(store, 'b')]
       await store.refs.set('x', a)

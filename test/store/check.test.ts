@@ -225,7 +225,7 @@ describe('references', () => {
       'multi',
       await putDocument(store, MEDIA_TYPES.index, { schemaVersion: 2, manifests: [absent] }),
     )
-    expect(brief(await checkStore(store))).toEqual([`note PLATFORM_MISSING ${absent.digest}`])
+    expect(brief(await checkStore(store))).toEqual([`note PART_MISSING ${absent.digest}`])
   })
 
   test('a descriptor with a wrong size; a document that is none', async () => {
