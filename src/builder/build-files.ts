@@ -23,6 +23,10 @@ export type DockerfileSource = string | { readonly text: string | Uint8Array; re
 
 export interface BuildFiles {
   readonly dockerfile: Dockerfile
+  /** Of the Dockerfile. */
+  readonly text: string | Uint8Array
+  /** The context's ignore rules; `undefined` when there are none. */
+  readonly ignore: IgnoreMatcher | undefined
   /** Opened when it is first needed, then always the same. */
   readonly context: () => BuildContext
 }
@@ -56,7 +60,7 @@ export function readBuildFiles(options: BuildFilesOptions): BuildFiles {
   const ignoreText = named ?? files.readInContext('.dockerignore')
   const ignore = ignoreText === undefined ? undefined : matcherOf(ignoreText, ignoreFile)
   let opened: BuildContext | undefined
-  return { dockerfile, context: () => (opened ??= files.open(ignore, options)) }
+  return { dockerfile, text, ignore, context: () => (opened ??= files.open(ignore, options)) }
 }
 
 /** A named folder as context, with its own ignore file. */

@@ -6,6 +6,7 @@ import { throwIfAborted } from '../errors.js'
 import type { Image, ImageConfig } from '../oci/index.js'
 import type { Store } from '../store/index.js'
 import { inlineCacheOf, openCaches, writeCaches, type CacheFrom, type CacheTo } from './build-caches.js'
+import { checkBuild, KnownSources } from './build-checks.js'
 import { absolutePath, readBuildFiles, type ContextSource, type DockerfileSource } from './build-files.js'
 import { CacheStore } from './cache.js'
 import { BuildLease } from './build-lease.js'
@@ -189,33 +190,37 @@ export async function prepareBuild(options: BuildOptions, hold?: OpServices['hol
   if (options.sourceDateEpoch !== undefined)
     buildArgs.set('SOURCE_DATE_EPOCH', String(options.sourceDateEpoch))
   const baseLayers: (readonly LayerRef[])[] = []
-  const resolver = sourceResolver(store, {
-    contexts: new Map(Object.entries(options.contexts ?? {})),
-    services: { store, env, hold },
-    signal,
-    onContext: (context) => opened.add(context),
-    onImage: (image) => baseLayers.push(image.layers),
-  })
+  const sources = new KnownSources(
+    sourceResolver(store, {
+      contexts: new Map(Object.entries(options.contexts ?? {})),
+      services: { store, env, hold },
+      signal,
+      onContext: (context) => opened.add(context),
+      onImage: (image) => baseLayers.push(image.layers),
+    }),
+  )
+  const { target, platform, buildPlatform, onEvent } = options
   const plan = await planBuild(files.dockerfile, {
     ops: ({ epoch }) =>
       opFactory(options, main, { store, env: epoch === undefined ? env : standingClock(env, epoch), hold }),
-    sources: resolver,
-    target: options.target,
+    sources,
+    target,
     buildArgs,
     labels: new Map(Object.entries(options.labels ?? {})),
-    platform: options.platform,
-    buildPlatform: options.buildPlatform,
+    platform,
+    buildPlatform,
     noCache: options.noCache,
     noCacheFilter: options.noCacheFilter,
     network: options.network,
     extraHosts: options.extraHosts?.map((host) => host.split(/[:=]/, 1)[0]!),
     cacheNamespace: options.buildArgs?.['BUILDKIT_CACHE_MOUNT_NS'],
   })
+  checkBuild(files, { target, buildArgs, platform, buildPlatform, sources, onEvent })
   const solveOptions = {
     store,
     env,
     signal,
-    onEvent: options.onEvent,
+    onEvent,
     concurrency: options.concurrency,
     scheme: options.keyScheme,
     scope: buildScope(options),

@@ -22,6 +22,8 @@ export function dispatchRun(
   instruction: RunInstruction,
   context: DispatchContext,
 ): void {
+  if (instruction.devices.length > 0)
+    throw new DockerfileError('NOT_SUPPORTED', 'RUN --device is not supported', command.location)
   const script = scriptOf(state, instruction, command, context)
   const mounts = new MountList(state.edge)
   if (script.mount !== undefined) mounts.bind('/dev/pipes/', script.mount, '/', true)

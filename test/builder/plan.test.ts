@@ -355,8 +355,76 @@ describe('names in progress', () => {
   })
 })
 
+describe('checks in a build', () => {
+  const CASED = 'FROM base as x\nCOPY f1 /\n'
+
+  async function warningsOf(dockerfile: string, options: Case['options'] = {}): Promise<string[]> {
+    const found: string[] = []
+    await buildCase({
+      dockerfile,
+      base: { a: '=1' },
+      context: CONTEXT,
+      options: {
+        ...options,
+        onEvent: (event) => {
+          if (event.kind === 'warning') found.push(`${event.code} ${event.location?.range.start.line}`)
+        },
+      },
+    })
+    return found
+  }
+
+  test.each([
+    ['violations are warnings', CASED, {}, ['FromAsCasing 1']],
+    ['a file without any', 'FROM base AS x\nCOPY f1 /\n', {}, []],
+    ['rules that the file skips', `# check=skip=FromAsCasing\n${CASED}`, {}, []],
+    [
+      'the build argument in place of the comment',
+      `# check=skip=FromAsCasing\n${CASED}`,
+      { BUILDKIT_DOCKERFILE_CHECK: 'skip=JSONArgsRecommended' },
+      ['FromAsCasing 2'],
+    ],
+    [
+      'stages that are not needed are not checked',
+      `FROM base AS y\nWORKDIR rel\n${CASED}`,
+      {},
+      ['FromAsCasing 3'],
+    ],
+    [
+      'files that the context ignores are no concern of --from',
+      'FROM base AS x\nCOPY --from=base a /b\n',
+      {},
+      [],
+    ],
+    ["the base image's variables are defined", 'FROM base\nENV P=$PATH\n', {}, []],
+  ])('%s', async (_, dockerfile, buildArgs, want) => {
+    expect(await warningsOf(dockerfile, { buildArgs: buildArgs as Record<string, string> })).toEqual(want)
+  })
+
+  test.each([
+    ['# check=error=true', `# check=error=true\n${CASED}`, {}, 2],
+    ['BUILDKIT_DOCKERFILE_CHECK', CASED, { BUILDKIT_DOCKERFILE_CHECK: 'error=true' }, 1],
+  ])('%s ends the build', async (_, dockerfile, buildArgs, line) => {
+    const options = { buildArgs: buildArgs as Record<string, string> }
+    const error = await failureOf({ dockerfile, base: {}, context: CONTEXT, options })
+    expect(error).toMatchObject({
+      code: 'CHECK_FAILED',
+      message: 'lint violation found for rules: FromAsCasing',
+      location: { range: { start: { line } } },
+    })
+  })
+})
+
 describe('errors', () => {
   test.each([
+    [
+      'a device',
+      'FROM base\nRUN --device=vendor.com/device=gpu true\n',
+      {},
+      'NOT_SUPPORTED',
+      /--device is not supported/,
+      2,
+    ],
     [
       'unknown target, with a suggestion',
       'FROM scratch AS build\n',
