@@ -400,6 +400,11 @@ describe('# check=', () => {
     }
   })
 
+  test('a rule that left the experiment still runs when it is named', () => {
+    const options = { ...ignore('x'), check: 'skip=all;experimental=CopyIgnoredFile' }
+    expect(names('FROM a AS B\nCOPY x /y', options)).toEqual(['CopyIgnoredFile'])
+  })
+
   test.each([
     { directive: 'skip', want: 'invalid check option "skip"' },
     { directive: 'nope=1', want: 'invalid check option "nope"' },

@@ -49,12 +49,14 @@ export class Linter {
     this.results.push({ rule: name, description, url, detail, range })
   }
 
-  /** Experimental rules run where they are named, whatever is skipped; others where they are not skipped. */
+  /**
+   * A rule that `experimental=` names runs, whatever is skipped: CopyIgnoredFile was experimental up to BuildKit 0.26. Other
+   * rules run where they are not skipped.
+   */
   #counts(name: RuleName): boolean {
     const layers = this.#local === undefined ? [this.options] : [this.options, this.#local]
-    if (RULES[name].experimental) {
-      return layers.some((layer) => layer.experimentalAll || layer.experimental.includes(name))
-    }
+    if (layers.some((layer) => layer.experimental.includes(name))) return true
+    if (RULES[name].experimental) return layers.some((layer) => layer.experimentalAll)
     return !layers.some((layer) => layer.skipAll || layer.skip.includes(name))
   }
 
