@@ -240,7 +240,8 @@ class FilterWalk<N> {
   visit(path: string, node: N, top: string | undefined, parents: readonly PendingDir<N>[]): void {
     if (top === undefined) {
       if (matchPath(this.#pattern!, path)) top = path
-      else return this.visitChildren(path, node, undefined, parents)
+      else if (this.#mayMatchBelow(path)) return this.visitChildren(path, node, undefined, parents)
+      else return
     }
     const self: PendingDir<N> = { path, node, taken: false, include: undefined, exclude: undefined }
     if (this.#lets(path === top ? '' : path.slice(top === '' ? 0 : top.length + 1), self, parents.at(-1))) {
@@ -254,6 +255,11 @@ class FilterWalk<N> {
     for (const name of this.#access.names(node)) {
       this.visit(joinPath(path, name), this.#access.child(node, name)!, top, parents)
     }
+  }
+
+  /** A pattern matches as many components as it has itself, unless a class in it matches a slash. */
+  #mayMatchBelow(path: string): boolean {
+    return this.#pattern!.includes('[') || depthOf(path) < depthOf(this.#pattern!)
   }
 
   /** Patterns go on from what they said about the directory above. @see checksum.go shouldIncludePath */
@@ -276,6 +282,12 @@ class FilterWalk<N> {
       this.included.push(dir)
     }
   }
+}
+
+function depthOf(path: string): number {
+  let depth = 1
+  for (let at = path.indexOf('/'); at !== -1; at = path.indexOf('/', at + 1)) depth++
+  return depth
 }
 
 interface PendingDir<N> extends Included<N> {
@@ -361,7 +373,9 @@ export async function contentKeyOf(result: Result, selectors: readonly ContentSe
   if (known !== undefined) return known
   const access = await accessOf(result)
   for (const selector of wanted) {
-    const { node } = follow(access, fixedParts(selector), selector.followLinks ?? false)
+    // Of a match list only the matches are read; they are few, or the pattern is not worth its name.
+    if (hasFilters(selector)) continue
+    const { node } = follow(access, splitPath(selector.path), selector.followLinks ?? false)
     if (node !== undefined) await access.prepare?.(node)
   }
   const digest = contentKey(wanted.map((selector) => checksum(access, selector)))

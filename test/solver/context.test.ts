@@ -235,6 +235,19 @@ describe('stat cache', () => {
     expect(await keyOf(dir, createMemoryStore(), only)).toBe(want)
   })
 
+  test('a wildcard lists only the directories that it may match in, and reads only what it matches', async () => {
+    const dir = folderOf({ ...SPEC, 'src/deep/er/f': 'x' })
+    const context = openContext(dir, { store: createMemoryStore() })
+    await contentKeyOf(context.result(), [{ path: '/package*', wildcard: true }])
+    // Neither listed nor read: a folder that goes away is not missed.
+    rmSync(join(dir, 'src'), { recursive: true })
+    const want = await contentKeyOf(treeContext(treeOf(SPEC)).result(), [
+      { path: '/package*', wildcard: true },
+    ])
+    expect(await contentKeyOf(context.result(), [{ path: '/pack*', wildcard: true }])).toBe(want)
+    await expect(contentKeyOf(context.result(), ALL)).rejects.toMatchObject({ code: 'CONTEXT_UNREADABLE' })
+  })
+
   test('what was not asked for this time is still known the next time', async () => {
     const dir = folderOf(SPEC)
     const store = countingStore()
