@@ -54,14 +54,15 @@ export async function openDiskStoreNow(path: string, options: DiskStoreOptions =
   const nowMs = () => Date.now()
   const lockIn = (folder: string) => createLockIn(disk, folder, nowMs, options.processes ?? systemProcesses)
   const lock = lockIn(disk.paths.locks)
-  const gate = sweepGate(disk, lock)
+  const locked: Lock['run'] = (fn) => lock.run(() => afterSweeps(disk, fn))
+  const gate = sweepGate(disk, locked)
   const blobs = new DiskBlobStore(disk, { now: nowMs, gate, lockIn })
   const database = new LmdbRecordStore(disk, crc32)
   const records = new RecentRecordStore(disk, database)
   const leases = new DiskLeaseStore(disk, env, gate)
-  const refs = new DiskRefStore(disk, blobs, env, lock.run)
+  const refs = new DiskRefStore(disk, blobs, env, locked)
   const sidecars = new DiskSidecarStore(disk, crc32)
-  const documents = new DiskDocumentStore(disk, lock.run, lockIn)
+  const documents = new DiskDocumentStore(disk, locked, lockIn)
   return closeable({
     blobs,
     refs,
@@ -70,7 +71,7 @@ export async function openDiskStoreNow(path: string, options: DiskStoreOptions =
     sidecars,
     documents,
     path,
-    exclusive: (fn) => lock.run(() => sweeping(disk, fn)),
+    exclusive: (fn) => locked(() => sweeping(disk, fn)),
     async tidy() {
       const ingests = await tidyIngests(disk, lockIn, nowMs())
       return leases.sweep() + tidyTemp(disk, isRunning, nowMs()) + ingests
@@ -112,11 +113,14 @@ function createLockIn(disk: Disk, folder: string, nowMs: () => number, processes
   })
 }
 
-/** Marks the store as being swept while `fn` runs. The caller holds the lock. */
-async function sweeping<T>(disk: Disk, fn: () => Promise<T>): Promise<T> {
-  const { fs, paths } = disk
-  // One that is there is left from a process that died with the lock.
+/** Runs `fn` under the lock. A mark that is there then is of a process that died while it swept. */
+async function afterSweeps<T>({ fs, paths }: Disk, fn: () => Promise<T>): Promise<T> {
   fs.remove(paths.sweeping)
+  return fn()
+}
+
+/** Marks the store as being swept while `fn` runs. The caller holds the lock. */
+async function sweeping<T>({ fs, paths }: Disk, fn: () => Promise<T>): Promise<T> {
   fs.close(fs.open(paths.sweeping, 'create'))
   try {
     return await fn()
@@ -129,10 +133,10 @@ async function sweeping<T>(disk: Disk, fn: () => Promise<T>): Promise<T> {
  * Waits for a sweep that is under way. Whoever shields a blob (renews its time, leases it) and then passes the gate
  * knows: a sweep that began before has ended, one that begins later sees the shield.
  */
-function sweepGate(disk: Disk, lock: Lock): () => Promise<void> {
+function sweepGate(disk: Disk, locked: Lock['run']): () => Promise<void> {
   const { fs, paths } = disk
   return async () => {
     if (fs.stat(paths.sweeping) === undefined) return
-    await lock.run(async () => void fs.remove(paths.sweeping))
+    await locked(async () => undefined)
   }
 }

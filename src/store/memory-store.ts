@@ -33,8 +33,18 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): Store {
   const env = options.env ?? systemEnv
   const mutex = createMutex()
   const nowMs = () => Number(env.now() / 1_000_000n)
-  // Whoever finds the mutex taken waits for its turn and takes nothing.
-  const gate = async () => (mutex.busy() ? mutex.run(() => Promise.resolve()) : undefined)
+  let isSwept = false
+  // Whoever comes in the middle of a sweep waits for its turn and takes nothing.
+  const gate = async () => (isSwept ? mutex.run(() => Promise.resolve()) : undefined)
+  const exclusive: Store['exclusive'] = (fn) =>
+    mutex.run(async () => {
+      isSwept = true
+      try {
+        return await fn()
+      } finally {
+        isSwept = false
+      }
+    })
   const blobs = options.blobs ?? new MemoryBlobStore({ now: nowMs, gate })
   const leases = new MemoryLeases(env, gate)
   return closeable({
@@ -45,7 +55,7 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): Store {
     sidecars: new MemorySidecars(),
     documents: new MemoryDocumentStore(mutex.run),
     path: undefined,
-    exclusive: mutex.run,
+    exclusive,
     tidy: async () => leases.sweep(),
     audit: async () => [],
     space: async () => undefined,

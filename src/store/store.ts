@@ -18,7 +18,8 @@ export interface Store extends AsyncDisposable {
   readonly path: string | undefined
   /**
    * Runs `fn` alone, as gc must: no process changes a ref meanwhile, and a `put` that finds its blob already there, or a
-   * lease that is being added to, waits until `fn` has ended. Not reentrant: `fn` must not set refs.
+   * lease that is being added to, waits until `fn` has ended. Not reentrant: `fn` must neither set refs or documents, nor
+   * put, nor add to leases.
    */
   exclusive<T>(fn: () => Promise<T>): Promise<T>
   /**

@@ -725,6 +725,17 @@ function lifeCases(make: Make<StoreSubject>): ConformanceCase[] {
       assert.deepEqual(events.slice(2).sort(), ['second', 'tagged'])
     },
 
+    async 'documents: what is put, and leased, while they are changed waits for nothing'({ store }) {
+      const a = await target(store, 'a')
+      const lease = await store.leases.create()
+      await store.documents.change(async (edit) => {
+        await store.blobs.put(bytesOf('a'))
+        await store.leases.add(lease.id, [a.digest])
+        await edit.put('container', 'c', {}, [a.digest])
+      })
+      assert.deepEqual((await store.documents.get('container', 'c'))?.roots, [a.digest])
+    },
+
     async 'exclusive: a put of bytes that are there waits, and holds against a sweep'({ store }) {
       const a = await target(store, 'a')
       let put: Promise<unknown> = Promise.resolve()

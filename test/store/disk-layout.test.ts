@@ -246,6 +246,23 @@ describe('a layout that another tool made', () => {
   })
 })
 
+test('the mark of a gc that died while it swept holds nobody up', async () => {
+  const folder = makeFolder()
+  const store = await openDiskStore(folder)
+  const target = await putTarget(store, 'a')
+  const mark = () => writeFileSync(join(folder, 'lamella/sweeping'), '')
+  mark()
+  await store.blobs.put(Buffer.from('a'))
+  mark()
+  await store.refs.set('x', target)
+  mark()
+  await store.documents.change(async () => void (await store.blobs.put(Buffer.from('a'))))
+  mark()
+  await store.exclusive(async () => undefined)
+  expect(existsSync(join(folder, 'lamella/sweeping'))).toBe(false)
+  await store.close()
+})
+
 describe('damage', () => {
   test('a flipped bit in a blob: a whole read ends in DIGEST_MISMATCH', async () => {
     const folder = makeFolder()
