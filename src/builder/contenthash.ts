@@ -40,8 +40,11 @@ export interface NodeAccess<N> {
   dirDigest(node: N): Digest
   /** What can change beside the content, for explanations. */
   meta(node: N): { readonly mode: number; readonly uid: number; readonly gid: number }
-  /** Does the long part of `checksum` for a node ahead, in slices, so that timers and signals get their turn. */
-  prepare?(node: N): Promise<void>
+  /**
+   * Does the long part of `checksum` ahead, in slices, so that timers and signals get their turn: a directory with all below
+   * it, or just some nodes.
+   */
+  prepare?(nodes: N | readonly N[]): Promise<void>
 }
 
 const nodeDigests = new WeakMap<TreeNode, Digest>()
@@ -96,9 +99,27 @@ function combineChildren(header: Digest, node: TreeNode): Digest {
  * @throws BuildError SOURCE_NOT_FOUND when the path, or the target of a followed symlink, does not exist
  */
 export function checksum<N>(access: NodeAccess<N>, selector: ContentSelector): Digest {
+  if (hasFilters(selector)) return listChecksum(access, selector, includedNodes(access, selector))
+  return plainChecksum(access, splitPath(selector.path), selector.followLinks ?? false).digest
+}
+
+async function checksumInSlices<N>(access: NodeAccess<N>, selector: ContentSelector): Promise<Digest> {
+  if (hasFilters(selector)) {
+    const matches = includedNodes(access, selector)
+    await access.prepare?.(matches.map(({ node }) => node))
+    return listChecksum(access, selector, matches)
+  }
+  const { node } = follow(access, splitPath(selector.path), selector.followLinks ?? false)
+  if (node !== undefined) await access.prepare?.(node)
+  return checksum(access, selector)
+}
+
+function listChecksum<N>(
+  access: NodeAccess<N>,
+  selector: ContentSelector,
+  matches: readonly Included<N>[],
+): Digest {
   const parts = splitPath(selector.path)
-  if (!hasFilters(selector)) return plainChecksum(access, parts, selector.followLinks ?? false).digest
-  const matches = includedNodes(access, selector)
   const digests = matches.map(({ path, node }) =>
     selector.followLinks && access.kind(node) === 'symlink'
       ? plainChecksum(access, splitPath(path), true).digest
@@ -372,13 +393,9 @@ export async function contentKeyOf(result: Result, selectors: readonly ContentSe
   const known = contentKeys.get(result)?.get(id)
   if (known !== undefined) return known
   const access = await accessOf(result)
-  for (const selector of wanted) {
-    // Of a match list only the matches are read; they are few, or the pattern is not worth its name.
-    if (hasFilters(selector)) continue
-    const { node } = follow(access, splitPath(selector.path), selector.followLinks ?? false)
-    if (node !== undefined) await access.prepare?.(node)
-  }
-  const digest = contentKey(wanted.map((selector) => checksum(access, selector)))
+  const digests: Digest[] = []
+  for (const selector of wanted) digests.push(await checksumInSlices(access, selector))
+  const digest = contentKey(digests)
   let keys = contentKeys.get(result)
   if (keys === undefined) contentKeys.set(result, (keys = new Map()))
   keys.set(id, digest)

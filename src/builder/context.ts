@@ -14,6 +14,7 @@ import {
   TreeNode,
   type Children,
   type ContentSource,
+  type NodeInit,
 } from '../unionfs/index.js'
 import { provideAccess, treeAccess } from './contenthash.js'
 import { changed, readFully, sameFile } from './host-files.js'
@@ -166,7 +167,7 @@ class HostTree {
   }
 
   /** Names of one file share a node; only those inside the context count. */
-  #makeLinked(entry: number, init: ConstructorParameters<typeof TreeNode>[0]): TreeNode {
+  #makeLinked(entry: number, init: NodeInit): TreeNode {
     const names = this.#scan.linksOf(entry)
     const node = new TreeNode({ ...init, nlink: names.length })
     for (const name of names) this.#nodes.set(name, node)

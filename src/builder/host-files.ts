@@ -17,7 +17,8 @@ export function listNames(absolute: string, path: string): string[] {
       names = readdirSync(hostPath(absolute), { encoding: 'buffer' }).map(decodePath)
     }
   } catch (error) {
-    throw unreadable(path, error)
+    const { code } = error as NodeJS.ErrnoException
+    throw path !== '' && (code === 'ENOENT' || code === 'ENOTDIR') ? changed(path) : unreadable(path, error)
   }
   for (let i = 1; i < names.length; i++) {
     if (names[i - 1]! > names[i]!) return names.sort(compareNames)

@@ -202,11 +202,10 @@ export class HostScan implements NodeAccess<number> {
     return digestAt(this.columns, entry)
   }
 
-  async prepare(entry: number): Promise<void> {
+  async prepare(entries: number | readonly number[]): Promise<void> {
     throwIfAborted(this.#signal)
-    if (this.columns.dir[entry] === -1) return
     let until = performance.now() + SLICE_MS
-    for (const _ of this.#digestDir(entry)) {
+    for (const _ of typeof entries === 'number' ? this.#digestAll(entries) : this.#digestEach(entries)) {
       if (performance.now() < until) continue
       this.#onProgress?.(this.columns.length)
       await new Promise<void>((resolve) => setImmediate(resolve))
@@ -214,6 +213,17 @@ export class HostScan implements NodeAccess<number> {
       until = performance.now() + SLICE_MS
     }
     this.#onProgress?.(this.columns.length)
+  }
+
+  *#digestAll(entry: number): Generator<undefined> {
+    if (this.columns.dir[entry] !== -1) yield* this.#digestDir(entry)
+  }
+
+  *#digestEach(entries: readonly number[]): Generator<undefined> {
+    for (const entry of entries) {
+      this.nodeDigest(entry)
+      yield undefined
+    }
   }
 
   /**
