@@ -2,15 +2,23 @@
 import { UnionView } from 'lamella/unionfs'
 import type { Case, Outcome, Step } from './case.js'
 import { dump, execute } from './executor.mjs'
-import { treeOf } from './layers.js'
+import { describeXattrs, latin1Path, treeOf } from './layers.js'
 
 export function runOnView(testCase: Case): Outcome {
-  const tree = treeOf(testCase.layers)
   const { identity, umask } = testCase
-  const view = new UnionView(tree, { ...identity, umask })
+  const view = new UnionView(treeOf(testCase.layers), { ...identity, umask })
   const results = execute(view.fs, testCase.steps) as unknown[]
   // The snapshot is read by root, as the kernel's tree is, and has to show what the view shows.
-  return { results, tree: dump(new UnionView(view.snapshot()).fs, '/') as Outcome['tree'] }
+  const snapshot = view.snapshot()
+  const tree = dump(new UnionView(snapshot).fs, '/') as Record<string, { readonly link?: string }>
+  const seen = new Set<unknown>()
+  for (const { path, node } of snapshot.walk()) {
+    if (node.xattrs === undefined || seen.has(node)) continue
+    seen.add(node)
+    const key = tree[latin1Path(path)]?.link ?? latin1Path(path)
+    tree[key] = { ...tree[key], xattrs: describeXattrs(node.xattrs) } as object
+  }
+  return { results, tree }
 }
 
 export interface Difference {

@@ -26,6 +26,14 @@ const TARGETS = [
 ]
 const CONTENTS = ['', 'x', 'hello\n', 'lower', 'lower '.repeat(15)]
 
+/** cap_net_raw+ep as the kernel keeps it (struct vfs_cap_data, revision 2): writing and chown take it away. */
+const CAPABILITY = '\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0'
+const XATTRS = [
+  { 'user.tag': 'value' },
+  { 'user.a': '', 'user.b': '\0\xff' },
+  { 'security.capability': CAPABILITY },
+]
+
 /** A stack of 1 to 8 layers, base first. Every layer names the parents of its entries, as real layers do. */
 function makeLayers(random: Random): LayerEntry[][] {
   const layers: LayerEntry[][] = []
@@ -109,7 +117,9 @@ function makeEntry(random: Random, path: string, own: Map<string, LayerEntry>): 
   if (roll < 0.45)
     return { kind: 'symlink', path, target: random.pick(TARGETS), mode: 0o777, ...ownership(random) }
   if (roll < 0.57) {
-    const files = [...own.values()].filter((entry) => entry.kind === 'file')
+    // tar takes the capability of a file away when it makes a link to it.
+    const isLinkable = ({ kind, xattrs }: LayerEntry) => kind === 'file' && !xattrs?.['security.capability']
+    const files = [...own.values()].filter(isLinkable)
     if (files.length > 0) return { kind: 'link', path, target: random.pick(files).path }
   }
   // A device without a driver: opening it fails. (Opening a fifo would block.)
@@ -121,7 +131,7 @@ function makeEntry(random: Random, path: string, own: Map<string, LayerEntry>): 
     mode: random.pick(MODES),
     content: random.pick(CONTENTS),
     ...ownership(random),
-    ...(random.chance(0.1) ? { xattrs: { 'user.tag': 'value' } } : {}),
+    ...(random.chance(0.2) ? { xattrs: random.pick(XATTRS) } : {}),
   }
 }
 

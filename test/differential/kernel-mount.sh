@@ -38,3 +38,5 @@ cat case.json >&4
 exec 4>&-
 wait $!
 if [ -n "$dump" ]; then env -i "$node" "$dump" "$work/fs/merged/"; fi
+# Node cannot read xattrs.
+tar -c --xattrs --xattrs-include='user.*' --xattrs-include=security.capability -C merged -f "$work/final.tar" .

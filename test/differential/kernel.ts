@@ -1,11 +1,12 @@
 // The kernel's answer to a case: a real overlay mount, node:fs in a process that has it as its root.
 import { execFile, execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { release, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { scanTar } from 'lamella/store'
 import type { Case, Outcome } from './case.js'
-import { overlayTar } from './layers.js'
+import { describeXattrs, latin1Path, overlayTar } from './layers.js'
 
 export const MOUNT_OPTIONS = 'redirect_dir=on,index=on,metacopy=off'
 export const KERNEL = release()
@@ -57,9 +58,14 @@ export function runOnKernel(testCase: Case): Promise<Outcome> {
       args,
       { maxBuffer: 256 * 1024 * 1024, timeout: TIMEOUT_MS, killSignal: 'SIGKILL' },
       (error, stdout, stderr) => {
-        rmSync(work, { recursive: true, force: true })
-        if (error === null) resolve(outcomeOf(stdout))
-        else reject(new Error(`kernel side failed: ${stderr}${error.message}`))
+        try {
+          if (error !== null) throw new Error(`kernel side failed: ${stderr}${error.message}`)
+          resolve(outcomeOf(stdout, xattrsIn(readFileSync(join(work, 'final.tar')))))
+        } catch (problem) {
+          reject(problem as Error)
+        } finally {
+          rmSync(work, { recursive: true, force: true })
+        }
       },
     )
     const { identity, umask, steps } = testCase
@@ -68,9 +74,25 @@ export function runOnKernel(testCase: Case): Promise<Outcome> {
 }
 
 /** Results and tree, a line each. */
-function outcomeOf(stdout: string): Outcome {
-  const [results, tree] = stdout.split('\n').map((line) => JSON.parse(line) as unknown)
-  return { results, tree } as Outcome
+function outcomeOf(stdout: string, xattrs: ReadonlyMap<string, object>): Outcome {
+  const [results, tree] = stdout.split('\n').map((line) => JSON.parse(line) as unknown) as [
+    unknown[],
+    Record<string, { readonly link?: string }>,
+  ]
+  for (const [path, values] of xattrs) {
+    const first = tree[path]?.link ?? path
+    tree[first] = { ...tree[first], xattrs: values } as object
+  }
+  return { results, tree }
+}
+
+/** Path → xattrs of the entries that have some; a hard link's are at one of its names. */
+function xattrsIn(tar: Uint8Array): Map<string, Record<string, string>> {
+  const out = new Map<string, Record<string, string>>()
+  for (const { path, xattrs } of scanTar(tar)) {
+    if (xattrs !== undefined && xattrs.size > 0) out.set(latin1Path(path), describeXattrs(xattrs))
+  }
+  return out
 }
 
 /** Whether this machine can mount overlays in a namespace of its own: root, unshare, overlayfs with trusted xattrs. */

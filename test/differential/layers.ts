@@ -2,11 +2,23 @@
 // (whiteouts are devices 0:0, opaque directories carry an xattr) for the kernel.
 import { encodeTar, type TarInput } from 'lamella/store'
 import { applyChangeset, bytesSource, EMPTY_TREE, TreeNode, type Change, type Tree } from 'lamella/unionfs'
-import { decodePath } from '../../src/path.js'
+import { decodePath, encodePath, splitPath } from '../../src/path.js'
 import type { LayerEntry } from './case.js'
 
 const bytes = (latin1: string) => Uint8Array.from(Buffer.from(latin1, 'latin1'))
 const pathOf = (latin1: string) => decodePath(bytes(latin1))
+
+/** A path as the final trees name it: absolute, its bytes as latin1. */
+export function latin1Path(path: string): string {
+  return `/${Buffer.from(encodePath(splitPath(path).join('/'))).toString('latin1')}`
+}
+
+/** Values as latin1. */
+export function describeXattrs(xattrs: ReadonlyMap<string, Uint8Array>): Record<string, string> {
+  return Object.fromEntries(
+    [...xattrs].sort().map(([name, value]) => [name, Buffer.from(value).toString('latin1')]),
+  )
+}
 
 /** The merged tree of a stack, base first. */
 export function treeOf(layers: readonly (readonly LayerEntry[])[]): Tree {

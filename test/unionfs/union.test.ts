@@ -164,6 +164,35 @@ describe('mistakes of other union filesystems', () => {
   })
 })
 
+describe('link counts of directories: 2 and one for each sub-directory', () => {
+  test('through every change of a lower and an upper directory', () => {
+    const { fs } = stack()
+    const counts = () =>
+      ['/', '/d', '/d/sub'].map((path) => fs.statSync(path, { throwIfNoEntry: false })?.nlink)
+    expect(counts()).toEqual([3, 3, 2])
+    fs.mkdirSync('/d/sub/new')
+    expect(counts()).toEqual([3, 3, 3])
+    fs.renameSync('/d/sub/new', '/moved')
+    expect(counts()).toEqual([4, 3, 2])
+    fs.writeFileSync('/d/file', '')
+    fs.symlinkSync('sub', '/d/link')
+    expect(counts()).toEqual([4, 3, 2])
+    fs.rmSync('/d/sub', { recursive: true })
+    expect(counts()).toEqual([4, 2, undefined])
+    fs.rmdirSync('/moved')
+    expect(counts()).toEqual([3, 2, undefined])
+  })
+
+  test('of an open directory that was removed: none', () => {
+    const { fs } = stack()
+    fs.mkdirSync('/gone')
+    const fd = fs.openSync('/gone', 'r')
+    fs.rmdirSync('/gone')
+    expect(fs.fstatSync(fd).nlink).toBe(0)
+    expect(() => fs.readSync(fd, Buffer.alloc(1))).toThrow('EISDIR')
+  })
+})
+
 describe('large trees', () => {
   const COUNT = 100_000
 
