@@ -3,10 +3,9 @@
 // which Node has no calls for. Pure.
 // @see Linux Documentation/filesystems/overlayfs.rst
 import { LayerError } from '../../../errors.js'
-import { joinPath, parentOf } from '../../../path.js'
+import { parentOf } from '../../../path.js'
 import { scanTar, type BlobReader, type TarInput } from '../../../store/index.js'
 import {
-  comparePaths,
   contentChunks,
   TreeNode,
   type Changeset,
@@ -50,10 +49,11 @@ export function overlayEntries(after: Tree, changeset: Changeset, namespace: Xat
   return inOrder(entries)
 }
 
-/** Parents before children, hard links after what they link to. */
+/** Directories were added before what is in them; hard links must come after what they link to. */
 function inOrder(entries: ReadonlyMap<string, TarInput>): TarInput[] {
-  const sorted = [...entries.values()].sort((a, b) => comparePaths(a.path, b.path))
-  return [...sorted.filter(({ kind }) => kind !== 'link'), ...sorted.filter(({ kind }) => kind === 'link')]
+  const all = [...entries.values()]
+  const links = all.filter(({ kind }) => kind === 'link')
+  return links.length === 0 ? all : [...all.filter(({ kind }) => kind !== 'link'), ...links]
 }
 
 function whiteout(path: string): TarInput {
@@ -153,5 +153,3 @@ function nodeOf(
       return new TreeNode({ ...head, kind: 'dir' })
   }
 }
-
-export { joinPath }

@@ -2,7 +2,7 @@
 import type { Stats } from 'node:fs'
 import { parseOptions, type Options } from '../options.js'
 import { errorText, isDirectory, lexists, UsageError } from '../process.js'
-import type { Applet, AppletIO, ViewFs } from '../process.js'
+import type { Applet, AppletIO } from '../process.js'
 import { baseName, dirName, joinName, parseMode, removeTree } from './shared.js'
 import { resolveUserGroup } from './users.js'
 
@@ -396,5 +396,3 @@ export const install: Applet = (args, io) => {
   }
   return run.failed ? 1 : 0
 }
-
-export type { ViewFs }

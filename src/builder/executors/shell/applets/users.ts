@@ -2,7 +2,7 @@
 // busybox's common ground).
 import { parseGroup, parsePasswd, readAccountFiles } from '../../accounts.js'
 import { parseOptions } from '../options.js'
-import { errorText, lexists, UsageError } from '../process.js'
+import { lexists, UsageError } from '../process.js'
 import type { Applet, AppletIO } from '../process.js'
 import { eachOperand } from './files.js'
 import { joinName, parseMode, walkTree } from './shared.js'
@@ -676,5 +676,3 @@ export const groupdel: Applet = (args, io) => {
   }
   return 0
 }
-
-export { errorText }
