@@ -5,7 +5,7 @@
 import { decodePath, encodePath, baseNameOf, parentOf } from '../path.js'
 import { PutChange, type Change, type ChangeSource, type Changeset } from './changeset.js'
 import { SparseContent } from './layer-codec.js'
-import { TreeNode, type ContentSource, type NodeKind, type Origin, type Xattrs } from './node.js'
+import { SharedMeta, TreeNode, type ContentSource, type NodeKind, type Origin, type Xattrs } from './node.js'
 
 /** xxh64 with seed 0 (xxhash-wasm's `h64Raw`). */
 export type Xxh64 = (bytes: Uint8Array) => bigint
@@ -320,10 +320,8 @@ function sectionsOf(bytes: Uint8Array): Sections | undefined {
 
 interface MetaRecord {
   readonly kind: number
-  readonly mode: number
-  readonly uid: number
-  readonly gid: number
-  readonly xattrs: Xattrs | undefined
+  /** Of a `put`; its nodes share it. */
+  readonly shared: SharedMeta | undefined
 }
 
 class IndexReader implements ChangeSource {
@@ -406,20 +404,10 @@ class IndexReader implements ChangeSource {
     const at = this.#at
     const size = view.getFloat64(at.size + i * 8, true)
     const hasContent = meta.kind === 0 && size > 0
-    return new TreeNode({
-      kind: KINDS[meta.kind] as NodeKind,
-      mode: meta.mode,
-      uid: meta.uid,
-      gid: meta.gid,
-      mtimeSec: view.getFloat64(at.mtimeSec + i * 8, true),
-      mtimeNsec: view.getUint32(at.mtimeNsec + i * 4, true),
-      xattrs: meta.xattrs,
-      size,
-      source: holes ?? (hasContent ? this.#options.source : undefined),
-      offset: hasContent && holes === undefined ? view.getFloat64(at.offset + i * 8, true) : 0,
-      target,
-      origin: this.#options.origin,
-    })
+    const own = hasContent ? (holes ?? this.#options.source) : HAS_TARGET[meta.kind] ? target : undefined
+    const offset = hasContent && holes === undefined ? view.getFloat64(at.offset + i * 8, true) : 0
+    const sec = view.getFloat64(at.mtimeSec + i * 8, true)
+    return new TreeNode(meta.shared!, own, size, offset, sec, view.getUint32(at.mtimeNsec + i * 4, true))
   }
 
   #readDirs(): string[] {
@@ -436,7 +424,12 @@ class IndexReader implements ChangeSource {
     return Array.from({ length: this.#counts.metas }, (_, i) => {
       const word = (k: number) => this.#view.getUint32(this.#at.metas + (i * META_WORDS + k) * 4, true)
       const xattrs = word(4) === 0 ? undefined : this.#xattrs(word(4) - 1)
-      return { kind: word(0), mode: word(1), uid: word(2), gid: word(3), xattrs }
+      const kind = KINDS[word(0)] as NodeKind
+      const shared =
+        word(0) < LINK
+          ? new SharedMeta(kind, word(1), word(2), word(3), xattrs, this.#options.origin)
+          : undefined
+      return { kind: word(0), shared }
     })
   }
 
