@@ -236,7 +236,8 @@ export class HostScan implements NodeAccess<number> {
     out.columns.mode[0] = this.columns.mode[0]!
     out.columns.copyDigest(0, this.columns, 0)
     const rootDir = this.#dirs[0]!
-    out.columns.dir[0] = this.#emit(out, rootDir)
+    const number = this.#emit(out, rootDir)
+    out.columns.dir[0] = number
     return out
   }
 
@@ -250,7 +251,9 @@ export class HostScan implements NodeAccess<number> {
       out.columns.copyEntry(first + i, this.columns, entry)
       if (out.columns.state[first + i] === SUSPECT) out.columns.state[first + i] = RACY
       const below = this.columns.dir[entry]!
-      out.columns.dir[first + i] = below === -1 ? -1 : this.#emit(out, this.#dirs[below]!)
+      // Numbered first: what lies below may make the columns grow, and so be others by the time of the assignment.
+      const belowNumber = below === -1 ? -1 : this.#emit(out, this.#dirs[below]!)
+      out.columns.dir[first + i] = belowNumber
     }
     return number
   }
@@ -264,7 +267,8 @@ export class HostScan implements NodeAccess<number> {
     for (let i = 0; i < count; i++) {
       out.columns.copyEntry(at + i, columns, first + i)
       const below = columns.dir[first + i]!
-      out.columns.dir[at + i] = below === -1 ? -1 : this.#emitPrevious(out, below)
+      const belowNumber = below === -1 ? -1 : this.#emitPrevious(out, below)
+      out.columns.dir[at + i] = belowNumber
     }
     return added
   }
