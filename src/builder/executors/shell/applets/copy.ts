@@ -4,7 +4,7 @@ import { parseOptions, type Options } from '../options.js'
 import { errorText, isDirectory, lexists, UsageError } from '../process.js'
 import type { Applet, AppletIO } from '../process.js'
 import { baseName, dirName, joinName, parseMode, removeTree } from './shared.js'
-import { resolveUserGroup } from './users.js'
+import { resolveUserGroup } from './ownership.js'
 
 interface CopyRules {
   readonly recursive: boolean

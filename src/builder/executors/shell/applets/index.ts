@@ -11,24 +11,26 @@ import { ls, stat } from './stat.js'
 import { tar } from './tar.js'
 import { bracket, test } from './test.js'
 import { cmp, dd, sync } from './text.js'
-import * as users from './users.js'
+import { chgrp, chmod, chown, groups, id, umask, whoami } from './ownership.js'
+import { groupadd, groupdel, useradd, userdel, usermod } from './shadow.js'
+import { addgroup, adduser } from './adduser.js'
 import { xargs } from './xargs.js'
 
 export const applets: Readonly<Record<string, Applet>> = {
-  addgroup: users.addgroup,
-  adduser: users.adduser,
-  chgrp: users.chgrp,
-  chmod: users.chmod,
-  chown: users.chown,
+  addgroup,
+  adduser,
+  chgrp,
+  chmod,
+  chown,
   cmp,
   cp,
   dd,
   diff,
   find,
-  groupadd: users.groupadd,
-  groupdel: users.groupdel,
-  groups: users.groups,
-  id: users.id,
+  groupadd,
+  groupdel,
+  groups,
+  id,
   install,
   link,
   ln,
@@ -46,12 +48,12 @@ export const applets: Readonly<Record<string, Applet>> = {
   touch,
   trap,
   truncate,
-  umask: users.umask,
+  umask,
   unlink,
-  useradd: users.useradd,
-  userdel: users.userdel,
-  usermod: users.usermod,
-  whoami: users.whoami,
+  useradd,
+  userdel,
+  usermod,
+  whoami,
   xargs,
   'lamella-redirect': redirect,
   'lamella-test': test,
