@@ -137,9 +137,12 @@ export function checksumMatches(view: DataView, bytes: Uint8Array, at: number, o
  */
 export function sumBlock(view: DataView, at: number): number {
   let lanes = 0
-  for (let i = at; i < at + BLOCK; i += 4) {
+  // Eight bytes a turn: the loop itself is a third of the cost.
+  for (let i = at; i < at + BLOCK; i += 8) {
     const word = view.getInt32(i, true)
-    lanes = (lanes + (word & 0x00ff00ff) + ((word >>> 8) & 0x00ff00ff)) | 0
+    const next = view.getInt32(i + 4, true)
+    const low = (word & 0x00ff00ff) + ((word >>> 8) & 0x00ff00ff)
+    lanes = (lanes + low + (next & 0x00ff00ff) + ((next >>> 8) & 0x00ff00ff)) | 0
   }
   let sum = (lanes & 0xffff) + (lanes >>> 16)
   for (let i = at + FIELD.checksum[0]; i < at + FIELD.checksum[0] + 8; i++) sum += 0x20 - view.getUint8(i)

@@ -306,7 +306,9 @@ class Scanner {
     if (dataStart + length > this.#window.size) {
       throw tarError('TAR_TRUNCATED', offset, `${length} bytes are declared, the archive ends before them`)
     }
-    this.#next = dataStart + Math.ceil(length / BLOCK) * BLOCK
+    // Small lengths by integer arithmetic; the other form holds up to 2^53.
+    this.#next =
+      dataStart + (length < 0x4000_0000 ? (length + BLOCK - 1) & -BLOCK : Math.ceil(length / BLOCK) * BLOCK)
   }
 }
 
