@@ -15,6 +15,11 @@ export interface OptionSpec {
 export interface Io {
   /** Data. Resolves when it was handed on; a closed pipe ends the command quietly. */
   write(data: string | Uint8Array): Promise<void>
+  /**
+   * From now on the command goes on when nobody reads its data any more, instead of ending: what it does must be brought
+   * to its end.
+   */
+  outliveReader(): void
   /** Progress, notes and errors. */
   note(text: string): void
   readonly env: Readonly<Record<string, string | undefined>>
@@ -43,6 +48,8 @@ export interface Command {
   readonly description?: string
   readonly options: readonly OptionSpec[]
   readonly examples?: readonly string[]
+  /** What comes after the operand with this number, from 1, is not ours to read: `lamella run IMAGE ls -l`. */
+  readonly optionsEndAtOperand?: number
   /** Least and most operands. */
   readonly operands: readonly [min: number, max: number]
   /** @returns the exit code */
@@ -64,7 +71,7 @@ export const JSON_OUTPUT: OptionSpec = { name: 'json', help: 'print JSON' }
 
 export function readArguments(command: Command, argv: readonly string[]): Arguments {
   const options = [...command.options, HELP]
-  const { values, positionals } = parse(options, argv)
+  const { values, positionals } = parse(options, argv, command.optionsEndAtOperand)
   const args: Arguments = {
     operands: positionals,
     string: (name) => values.get(name)?.at(-1),
@@ -84,7 +91,7 @@ function missingOperand(command: Command, at: number): string {
   return names[at] ?? 'argument'
 }
 
-function parse(options: readonly OptionSpec[], argv: readonly string[]) {
+function parse(options: readonly OptionSpec[], argv: readonly string[], endAtOperand = Infinity) {
   const { tokens } = parseArgs({
     args: [...argv],
     strict: false,
@@ -104,6 +111,10 @@ function parse(options: readonly OptionSpec[], argv: readonly string[]) {
   const positionals: string[] = []
   for (const token of tokens) {
     if (token.kind === 'positional') positionals.push(token.value)
+    if (positionals.length === endAtOperand) {
+      positionals.push(...argv.slice(token.index + 1))
+      break
+    }
     if (token.kind !== 'option') continue
     const spec = options.find(({ name }) => name === token.name)
     if (spec === undefined) throw new UsageError(unknownOption(token.rawName, options))

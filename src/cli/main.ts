@@ -44,12 +44,32 @@ const COMMANDS: Readonly<
     load: () => import('./commands/why.js'),
   },
   diff: {
-    summary: 'show what differs between two images, or two layers of one',
+    summary: 'show what differs between two images, two layers of one, or a container and its image',
     load: () => import('./commands/diff.js'),
   },
   analyze: {
     summary: 'show what the layers of an image cost and share',
     load: () => import('./commands/analyze.js'),
+  },
+  run: { summary: 'run a command in a new container', load: () => import('./commands/run.js') },
+  create: {
+    summary: 'make a container, and run nothing',
+    load: () => import('./commands/create.js'),
+  },
+  start: { summary: 'run the command of a container again', load: () => import('./commands/start.js') },
+  exec: { summary: 'run a further command in a container', load: () => import('./commands/exec.js') },
+  stop: { summary: 'end what runs in containers', load: () => import('./commands/stop.js') },
+  ps: { summary: 'list containers', load: () => import('./commands/ps.js') },
+  logs: { summary: 'print what a container has printed', load: () => import('./commands/logs.js') },
+  rm: { summary: 'remove containers', load: () => import('./commands/rm.js') },
+  commit: { summary: 'make an image of a container', load: () => import('./commands/commit.js') },
+  cp: {
+    summary: 'copy files between the host and a container',
+    load: () => import('./commands/cp.js'),
+  },
+  volume: {
+    summary: 'make, list, show and remove volumes',
+    load: () => import('./commands/volume.js'),
   },
   df: { summary: 'show what takes space in the store', load: () => import('./commands/df.js') },
   gc: { summary: 'remove blobs that nothing needs', load: () => import('./commands/gc.js') },
@@ -112,6 +132,8 @@ function unknownCommand(name: string): string {
   return `unknown command ${JSON.stringify(name)}${near === undefined ? '' : ` (did you mean ${near}?)`}`
 }
 
+let endsWithReader = true
+
 function processIo(): Io {
   const controller = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -121,8 +143,9 @@ function processIo(): Io {
   return {
     write: (data) =>
       new Promise((resolve, reject) => {
-        process.stdout.write(data, (error) => (error ? reject(error) : resolve()))
+        process.stdout.write(data, (error) => (error && endsWithReader ? reject(error) : resolve()))
       }),
+    outliveReader: () => void (endsWithReader = false),
     note: (text) => void process.stderr.write(text),
     env: process.env,
     stdin: () => process.stdin,
@@ -135,8 +158,8 @@ function processIo(): Io {
 
 // `lamella ls … | head` closes our stdout early: that is the reader's right, not an error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0)
-  throw error
+  if (error.code !== 'EPIPE') throw error
+  if (endsWithReader) process.exit(0)
 })
 
 const io = processIo()

@@ -108,7 +108,7 @@ async function mountOne(
   const { target, readOnly } = mount
   view.fs.mkdirSync(target, { recursive: true })
   if (mount.type !== 'bind') {
-    const source = attached.find((attachment) => attachment.mount === mount)!
+    const source = attached.find((attachment) => attachment.mount.target === target)!
     return { flush: () => {}, end: view.mount(target, source.view, { readOnly }) }
   }
   const host = await import('./host-folder.js')
@@ -121,13 +121,15 @@ interface Graft {
   /** Without symlinks. */
   readonly path: string
   readonly content: Tree
+  /** What the mount hides, or the directory that was made to mount on: that stays, as with docker. */
+  readonly hidden: TreeNode
 }
 
 /** A root with mounts as parts of its tree, and the way back. */
 export interface GraftedRoot {
   readonly tree: Tree
   /** Where the mounts are, symlinks followed. */
-  readonly targets: readonly { readonly mount: ContainerMount; readonly path: string }[]
+  readonly targets: readonly { readonly mount: Attachment['mount']; readonly path: string }[]
   /** Parts a run's tree again: what is in mounts goes to their views. @returns the root without the mounts */
   part(after: Tree): Tree
 }
@@ -136,56 +138,32 @@ export interface GraftedRoot {
 export function graft(root: Tree, attached: readonly Attachment[], nowNs: bigint): GraftedRoot {
   let tree = root
   const grafts: Graft[] = []
-  /** What the mounts hide, and the directories that were made to mount on: those stay, as with docker. */
-  let bare = root
   for (const attachment of attached) {
-    const { target } = attachment.mount
-    const path = ensureDirectory(tree, target, nowNs)
-    if (!grafts.some((other) => isBelow(path.path, other.path))) {
-      bare = withDirectory(bare, path.path, nowNs)
-    }
+    const place = ensureDirectory(tree, attachment.mount.target, nowNs)
     const content = attachment.view.snapshot()
-    const editor = new TreeEditor(path.tree)
-    editor.replace(path.path, content.root)
-    tree = editor.finish()
-    grafts.push({ attachment, path: path.path, content })
+    grafts.push({ attachment, path: place.path, content, hidden: place.tree.lookup(place.path)! })
+    tree = withNode(place.tree, place.path, content.root)
   }
   return {
     tree,
     targets: grafts.map(({ attachment: { mount }, path }) => ({ mount, path: `/${path}` })),
-    part(after) {
-      let rest = after
-      // The innermost first, so that each is taken out of what is around it.
-      for (const { attachment, path, content } of grafts.toReversed()) {
-        const node = rest.lookup(path)
-        if (node?.kind === 'dir' && !attachment.mount.readOnly && node !== content.root) {
-          applyToView(attachment.view, content, new Tree(node))
-        }
-        const hidden = grafts.some((other) => isBelow(path, other.path))
-          ? content0(grafts, path)
-          : bare.lookup(path)
-        const editor = new TreeEditor(rest)
-        if (hidden === undefined) editor.remove(path)
-        else editor.replace(path, hidden)
-        rest = editor.finish()
-      }
-      return rest
-    },
+    // The innermost first, so that each is taken out of what is around it.
+    part: (after) => grafts.toReversed().reduce(takeOut, after),
   }
 }
 
-/** What an inner mount hides in the outer one. */
-function content0(grafts: readonly Graft[], path: string): TreeNode | undefined {
-  const outer = grafts.findLast((other) => isBelow(path, other.path))!
-  return outer.content.lookup(path.slice(outer.path.length + 1))
+function takeOut(root: Tree, { attachment, path, content, hidden }: Graft): Tree {
+  const node = root.lookup(path)
+  if (node?.kind === 'dir' && !attachment.mount.readOnly && node !== content.root) {
+    applyToView(attachment.view, content, new Tree(node))
+  }
+  return withNode(root, path, hidden)
 }
 
-function isBelow(path: string, other: string): boolean {
-  return path !== other && path.startsWith(`${other}/`)
-}
-
-function withDirectory(tree: Tree, path: string, nowNs: bigint): Tree {
-  return tree.lookup(path)?.kind === 'dir' ? tree : ensureDirectory(tree, path, nowNs).tree
+function withNode(tree: Tree, path: string, node: TreeNode): Tree {
+  const editor = new TreeEditor(tree)
+  editor.replace(path, node)
+  return editor.finish()
 }
 
 /** The directory at a path, made with its parents where it is missing. */

@@ -253,7 +253,7 @@ export class Container implements AsyncDisposable {
    *
    * @throws ContainerError CONTAINER_NOT_FOUND when the container was removed meanwhile; CONTAINER_CLOSED
    */
-  save(): Promise<void> {
+  async save(): Promise<void> {
     return this.#saveWith({})
   }
 

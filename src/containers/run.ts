@@ -60,17 +60,13 @@ export async function startContainer(
   options: RunOptions & { readonly clock?: CreateContainerOptions['clock'] },
 ): Promise<RunResult> {
   const container = await claimContainer(store, idOrName, options)
-  let isRemoved = false
   try {
     const exitCode = await runMain(container, options)
-    const { info } = container
-    if (info.removeOnExit) {
-      await removeOpened(container, { volumes: true })
-      isRemoved = true
-    }
-    return { info, exitCode }
+    return { info: container.info, exitCode }
   } finally {
-    if (!isRemoved) await container.close()
+    // Also when nothing could be run, as docker does.
+    if (container.info.removeOnExit) await removeOpened(container, { volumes: true })
+    else await container.close()
   }
 }
 

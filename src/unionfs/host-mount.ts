@@ -8,10 +8,12 @@ import {
   lutimesSync,
   lchownSync,
   mkdirSync,
+  mkdtempSync,
   openSync,
   readdirSync,
   readlinkSync,
   readSync,
+  renameSync,
   rmSync,
   symlinkSync,
   utimesSync,
@@ -142,12 +144,47 @@ class HostChildren implements Children {
   }
 }
 
+/** Contents of the files that a changeset puts, where they were written to meanwhile. */
+type Staged = ReadonlyMap<Change, Buffer>
+
 /**
  * Applies a changeset to a host folder. Paths are those of a tree: nothing is written through a symlink, because what is in
  * the way of a path is replaced, not followed. Owners are set when the process is root.
+ *
+ * Contents are written into a folder of their own first, and take their places by rename: a file that was moved is read
+ * from where it still is, and a file is the old or the new one whenever this is cut short.
  */
 export function writeChanges(folder: string, changeset: Changeset): void {
+  if (changeset.length === 0) return
   const root = Buffer.from(folder)
+  const staging = Buffer.from(mkdtempSync(`${folder}/.lamella-`))
+  try {
+    const staged = stage(staging, changeset)
+    apply(root, changeset, staged)
+  } finally {
+    rmSync(staging, { recursive: true, force: true })
+  }
+  // The staging folder has moved the times of the folder itself.
+  for (const change of changeset) if (change.kind === 'put' && change.path === '') setMeta(root, change.node)
+}
+
+function stage(staging: Buffer, changeset: Changeset): Staged {
+  const staged = new Map<Change, Buffer>()
+  for (const change of changeset) {
+    if (change.kind !== 'put' || change.node.kind !== 'file') continue
+    const path = below(staging, String(staged.size))
+    const fd = openSync(path, 'wx', 0o600)
+    try {
+      for (const chunk of contentChunks(change.node)) writeFileSync(fd, chunk)
+    } finally {
+      closeSync(fd)
+    }
+    staged.set(change, path)
+  }
+  return staged
+}
+
+function apply(root: Buffer, changeset: Changeset, staged: Staged): void {
   const directories: Change[] = []
   // Deletions count for what was there before, wherever they stand in a changeset.
   const ordered = [...changeset].sort((a, b) => Number(isAddition(a)) - Number(isAddition(b)))
@@ -159,7 +196,7 @@ export function writeChanges(folder: string, changeset: Changeset): void {
       rmSync(path, { recursive: true, force: true })
       linkSync(pathIn(root, change.target), path)
     } else {
-      putNode(path, change.node)
+      putNode(path, change.node, staged.get(change))
       if (change.node.kind === 'dir') directories.push(change)
     }
   }
@@ -173,8 +210,20 @@ function isAddition(change: Change): boolean {
   return change.kind === 'put' || change.kind === 'link'
 }
 
+/** @throws Node's ELOOP when somebody put a symlink where the tree has a directory */
 function pathIn(root: Buffer, path: string): Buffer {
-  return splitPath(path).reduce(below, root)
+  let at = root
+  for (const [i, name] of splitPath(path).entries()) {
+    if (i > 0 && lstatSync(at, { throwIfNoEntry: false })?.isSymbolicLink() === true)
+      throw symlinkInTheWay(at)
+    at = below(at, name)
+  }
+  return at
+}
+
+function symlinkInTheWay(path: Buffer): Error {
+  const message = `ELOOP: too many symbolic links encountered, open '${path.toString()}'`
+  return Object.assign(new Error(message), { code: 'ELOOP', syscall: 'open', path: path.toString() })
 }
 
 function emptyDirectory(path: Buffer): void {
@@ -183,7 +232,7 @@ function emptyDirectory(path: Buffer): void {
   }
 }
 
-function putNode(path: Buffer, node: TreeNode): void {
+function putNode(path: Buffer, node: TreeNode, staged: Buffer | undefined): void {
   const there = lstatSync(path, { throwIfNoEntry: false })
   if (node.kind === 'dir') {
     if (there?.isDirectory()) return
@@ -191,11 +240,9 @@ function putNode(path: Buffer, node: TreeNode): void {
     mkdirSync(path)
     return
   }
-  rmSync(path, { recursive: true, force: true })
-  if (node.kind === 'file') {
-    writeFileSync(path, '', { flag: 'wx' })
-    for (const chunk of contentChunks(node)) writeFileSync(path, chunk, { flag: 'a' })
-  } else if (node.kind === 'symlink') symlinkSync(Buffer.from(encodePath(node.target)), path)
+  if (there?.isDirectory() || staged === undefined) rmSync(path, { recursive: true, force: true })
+  if (staged !== undefined) renameSync(staged, path)
+  else if (node.kind === 'symlink') symlinkSync(Buffer.from(encodePath(node.target)), path)
   // Node has no call that makes devices, fifos and sockets.
   else return
   setMeta(path, node)

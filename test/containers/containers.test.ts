@@ -117,12 +117,27 @@ describe('create', () => {
     [{}, { entrypoint: ['/e'], cmd: ['c'] }],
     [{ cmd: ['x', 'y'] }, { entrypoint: ['/e'], cmd: ['x', 'y'] }],
     [{ entrypoint: ['/n'] }, { entrypoint: ['/n'], cmd: [] }],
-    [{ entrypoint: ['/n'], cmd: ['z'] }, { entrypoint: ['/n'], cmd: ['z'] }],
+    [
+      { entrypoint: ['/n'], cmd: ['z'] },
+      { entrypoint: ['/n'], cmd: ['z'] },
+    ],
     [{ entrypoint: [] }, { entrypoint: [], cmd: [] }],
-    [{ env: { MODE: 'mine', MORE: '' } }, { env: [['PATH', '/bin'], ['MODE', 'mine'], ['MORE', '']] }],
+    [
+      { env: { MODE: 'mine', MORE: '' } },
+      {
+        env: [
+          ['PATH', '/bin'],
+          ['MODE', 'mine'],
+          ['MORE', ''],
+        ],
+      },
+    ],
     [{ cwd: '/tmp' }, { cwd: '/tmp' }],
     [{}, { cwd: '/srv', user: 'web', labels: { a: '1' }, readOnlyRoot: false, network: 'default' }],
-    [{ user: '0', labels: { b: '2' } }, { user: '0', labels: { a: '1', b: '2' } }],
+    [
+      { user: '0', labels: { b: '2' } },
+      { user: '0', labels: { a: '1', b: '2' } },
+    ],
   ])('%j', async (options, want) => {
     const store = await storeWithImage({
       config: { Entrypoint: ['/e'], Cmd: ['c'], WorkingDir: '/srv', User: 'web', Labels: { a: '1' } },

@@ -31,10 +31,7 @@ export async function putImage(store: Store, spec: ImageSpec = {}): Promise<void
   const view = UnionView.open(EMPTY_TREE)
   const { fs } = view
   for (const dir of ['/etc', '/data', '/bin', '/home/web']) fs.mkdirSync(dir, { recursive: true })
-  fs.writeFileSync(
-    '/etc/passwd',
-    'root:x:0:0:root:/root:/bin/sh\nweb:x:1000:1000:web:/home/web:/bin/sh\n',
-  )
+  fs.writeFileSync('/etc/passwd', 'root:x:0:0:root:/root:/bin/sh\nweb:x:1000:1000:web:/home/web:/bin/sh\n')
   fs.writeFileSync('/data/seed', 'from the image\n')
   fs.chmodSync('/data', 0o770)
   fs.chownSync('/data', 1000, 1000)

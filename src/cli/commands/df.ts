@@ -40,6 +40,7 @@ export const command: Command = {
           ['', '>COUNT', '>SIZE'],
           [
             row('blobs of images', usage.inImages.count, usage.inImages.size),
+            row('blobs of containers and volumes', usage.inDocuments.count, usage.inDocuments.size),
             row('blobs that only the build cache needs', usage.cache.count, usage.cache.size),
             row('blobs under a lease', usage.leased.count, usage.leased.size),
             row('reclaimable', usage.unreferenced.count, usage.unreferenced.size),

@@ -1,3 +1,4 @@
+import { containerChanges } from 'lamella/containers'
 import { readImage, resolveImage } from 'lamella/oci'
 import type { Store } from 'lamella/store'
 import { diffTrees, openTree, summarizeChanges, type Tree } from 'lamella/unionfs'
@@ -25,16 +26,25 @@ function bytesAt(tree: Tree, path: string): number {
 
 export const command: Command = {
   name: 'diff',
-  summary: 'show what differs between two images, or two layers of one',
-  synopsis: '[options] A B',
+  summary: 'show what differs between two images, two layers of one, or a container and its image',
+  synopsis: '[options] A [B]',
   description:
     'A and B are images; NAME#N is the first N layers of one. Printed as docker diff does: A added, C changed, D deleted,\n' +
-    'with the bytes that B has more or less at each path.',
+    'with the bytes that B has more or less at each path. A alone is a container: what it changed of its image.',
   options: [JSON_OUTPUT, STORE],
   examples: ['lamella diff app:v1 app:v2', "lamella diff 'app#2' 'app#3'"],
-  operands: [2, 2],
+  operands: [1, 2],
   async run(args, io) {
     await using store = await openStore(args, io)
+    if (args.operands.length === 1) {
+      const changes = await containerChanges(store, args.operands[0]!)
+      await io.write(
+        args.flag('json')
+          ? JSON.stringify(changes, undefined, 2) + '\n'
+          : changes.map(({ kind, path }) => `${kind} ${printable(path)}\n`).join(''),
+      )
+      return 0
+    }
     const [before, after] = [await treeOf(store, args.operands[0]!), await treeOf(store, args.operands[1]!)]
     const changes = summarizeChanges(before, diffTrees(before, after)).map(({ kind, path }) => ({
       kind,

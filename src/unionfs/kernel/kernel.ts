@@ -37,8 +37,6 @@ export class Kernel implements WalkContext {
   observer: LookupObserver | undefined
   /** Told which directories were listed, by path. */
   listObserver: ((path: string) => void) | undefined
-  /** Whether something was ever mounted here: without, every node belongs to the one superblock. */
-  hasMounts = false
   readonly changeListeners = new Set<(event: ChangeEvent) => void>()
   readonly #env: Env
   readonly #files = new Map<number, OpenFile>()
@@ -51,6 +49,11 @@ export class Kernel implements WalkContext {
     this.identity = identity
     this.umask = umask
     this.#env = env
+  }
+
+  /** Whether something was ever mounted here: without, every node belongs to the one superblock. */
+  get hasMounts(): boolean {
+    return this.superblock.hasMountPoints
   }
 
   get root(): UpperNode {

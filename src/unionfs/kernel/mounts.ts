@@ -24,7 +24,9 @@ export function mountOn(kernel: Kernel, path: string, superblock: Superblock, is
   const mount: Mount = { superblock, root: superblock.root, isReadOnly, point }
   superblock.mounts.add(mount)
   point.mounted = mount
-  kernel.hasMounts = true
+  // All that look at the superblock see it, whichever process mounted it.
+  kernel.superblock.hasMountPoints = true
+  point.superblock.hasMountPoints = true
   return mount
 }
 

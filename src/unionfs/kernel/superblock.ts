@@ -24,6 +24,8 @@ export class Superblock {
   /** st_dev. */
   readonly dev: number
   readonly isReadOnly: boolean
+  /** Whether something was ever mounted on one of its directories, or below. */
+  hasMountPoints = false
   /** Where it is mounted; nowhere for most views' own. */
   readonly mounts = new Set<Mount>()
   /** Directories that were copied up, by their path in the lower tree. */

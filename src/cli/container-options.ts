@@ -1,0 +1,224 @@
+// What the commands that make and run containers have in common: their options, and how output and exit codes travel.
+import { spawn } from 'node:child_process'
+import { resolve } from 'node:path'
+import { autoExecutor, shellExecutor, type Executor } from 'lamella/builder'
+import {
+  findContainer,
+  parseMountFlag,
+  parseVolumeFlag,
+  startContainer,
+  type ContainerInfo,
+  type CreateContainerOptions,
+  type MountRequest,
+  type RunOptions,
+} from 'lamella/containers'
+import type { Store } from 'lamella/store'
+import { executors, pairs, readAll } from './build-options.js'
+import { type Arguments, type Io, type OptionSpec, UsageError } from './command.js'
+import { formatError } from './errors.js'
+import { storePath } from './store.js'
+
+export const EXECUTOR: OptionSpec = {
+  name: 'executor',
+  value: 'KIND',
+  multiple: true,
+  help: "auto (default), sandbox, shell, or a module's path",
+}
+export const INTERACTIVE: OptionSpec = {
+  name: 'interactive',
+  short: 'i',
+  help: 'give it our standard input, read to its end first',
+}
+export const ENV: OptionSpec = {
+  name: 'env',
+  short: 'e',
+  value: 'NAME[=VALUE]',
+  multiple: true,
+  help: 'set a variable',
+}
+export const WORKDIR: OptionSpec = {
+  name: 'workdir',
+  short: 'w',
+  value: 'DIR',
+  help: 'the working directory',
+}
+export const USER: OptionSpec = {
+  name: 'user',
+  short: 'u',
+  value: 'NAME|UID[:GROUP]',
+  help: 'who runs it',
+}
+
+export const CREATE_OPTIONS: readonly OptionSpec[] = [
+  { name: 'name', value: 'NAME', help: 'the name of the container' },
+  { name: 'rm', help: 'remove it, and its anonymous volumes, when its command ends' },
+  {
+    name: 'volume',
+    short: 'v',
+    value: '[SOURCE:]PATH[:ro]',
+    multiple: true,
+    help: 'mount a volume, a host folder (/…) or, without SOURCE, an anonymous volume',
+  },
+  {
+    name: 'mount',
+    value: 'type=…,source=…,target=…',
+    multiple: true,
+    help: 'the same as docker has it: type=volume, bind or tmpfs',
+  },
+  { name: 'tmpfs', value: 'PATH', multiple: true, help: 'a directory that nothing is kept of' },
+  ENV,
+  { name: 'label', value: 'NAME=VALUE', multiple: true, help: 'set a label' },
+  WORKDIR,
+  USER,
+  {
+    name: 'entrypoint',
+    value: 'PROGRAM',
+    help: "instead of the image's, whose CMD does not count then; '' for none",
+  },
+  { name: 'read-only', help: 'nothing but what is mounted can be written to' },
+  { name: 'network', value: 'KIND', help: 'default, none or host' },
+]
+
+const NETWORKS = ['default', 'none', 'host'] as const
+
+export function createOptions(args: Arguments, io: Io): CreateContainerOptions {
+  const cmd = args.operands.slice(1)
+  const entrypoint = args.string('entrypoint')
+  const networkName = args.string('network') ?? 'default'
+  const network = NETWORKS.find((name) => name === networkName)
+  if (network === undefined) {
+    throw new UsageError(`--network ${networkName}: expected one of ${NETWORKS.join(', ')}`)
+  }
+  const mounts: MountRequest[] = [
+    ...args.strings('volume').map((text) => asUsage(() => parseVolumeFlag(text))),
+    ...args.strings('mount').map((text) => asUsage(() => parseMountFlag(text))),
+    ...args.strings('tmpfs').map((target) => ({ type: 'tmpfs' as const, target: target.split(':')[0]! })),
+  ]
+  return {
+    name: args.string('name'),
+    cmd: cmd.length === 0 ? undefined : cmd,
+    entrypoint: entrypoint === undefined ? undefined : entrypoint === '' ? [] : [entrypoint],
+    env: pairs(args, 'env', io.env),
+    cwd: args.string('workdir'),
+    user: args.string('user'),
+    labels: pairs(args, 'label', {}),
+    mounts,
+    network,
+    readOnlyRoot: args.flag('read-only'),
+    removeOnExit: args.flag('rm'),
+  }
+}
+
+function asUsage<T>(read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    throw new UsageError((error as Error).message)
+  }
+}
+
+/**
+ * Without a choice: the sandbox where it works and the image has the program, else the shell, which can also do with host
+ * folders and a read-only root what it can.
+ */
+async function executorsOf(args: Arguments, store: Store, io: Io): Promise<readonly Executor[]> {
+  const names = args.strings('executor')
+  if (names.length > 0 && names.some((name) => name !== 'auto')) return executors(args, store, io)
+  const auto = autoExecutor({
+    store,
+    onChoice({ executor, reason }) {
+      if (executor === 'shell') io.note(`lamella: run by the shell, because ${reason}\n`)
+    },
+  })
+  return [auto, shellExecutor()]
+}
+
+/** How a command's output reaches ours, and what stops it. `done` waits until all was handed on. */
+export async function runOptions(
+  args: Arguments,
+  store: Store,
+  io: Io,
+): Promise<{ readonly options: RunOptions; readonly done: () => Promise<void> }> {
+  io.outliveReader()
+  let written: Promise<void> = Promise.resolve()
+  const decoder = new TextDecoder()
+  const options: RunOptions = {
+    executor: await executorsOf(args, store, io),
+    stdin: args.flag('interactive') ? await readAll(io.stdin()) : undefined,
+    stop: io.signal,
+    onOutput(stream, bytes) {
+      if (stream === 'stderr') io.note(decoder.decode(bytes, { stream: true }))
+      else {
+        const copy = bytes.slice()
+        written = written.then(() => io.write(copy))
+      }
+    },
+  }
+  return { options, done: () => written }
+}
+
+/** As docker: 125 where the command was not run for a reason of ours. */
+export const EXIT_NOT_RUN = 125
+
+/** Runs a container in the foreground. @returns the command's exit code, or 125 */
+export async function runInForeground(store: Store, id: string, args: Arguments, io: Io): Promise<number> {
+  const { options, done } = await runOptions(args, store, io)
+  try {
+    const { exitCode } = await startContainer(store, id, options)
+    await done()
+    return exitCode
+  } catch (error) {
+    await done()
+    io.note(formatError(error))
+    return EXIT_NOT_RUN
+  }
+}
+
+const START_TIMEOUT_MS = 10_000
+
+/**
+ * Leaves a process behind that runs a container: there is no daemon that could. It ends with the container, and writes
+ * nothing but the container's log.
+ *
+ * @returns when it has begun, or has ended again
+ */
+export async function runInBackground(
+  store: Store,
+  info: ContainerInfo,
+  args: Arguments,
+  io: Io,
+): Promise<void> {
+  const choice = args
+    .strings('executor')
+    .flatMap((name) => ['--executor', /[./]/.test(name) ? resolve(name) : name])
+  const command = [process.argv[1]!, 'start', '--store', resolve(storePath(args, io.env)), ...choice, info.id]
+  const child = spawn(process.execPath, command, { detached: true, stdio: 'ignore', cwd: '/' })
+  let hasEnded = false
+  child.once('exit', () => (hasEnded = true))
+  child.once('error', () => (hasEnded = true))
+  const until = Date.now() + START_TIMEOUT_MS
+  while (!hasEnded && Date.now() < until) {
+    const now = await findContainer(store, info.id).catch(() => undefined)
+    if (now === undefined || now.status === 'running' || now.startedMs !== info.startedMs) break
+    await new Promise((done) => setTimeout(done, 20))
+  }
+  child.unref()
+}
+
+/** Does something for each operand; what fails is said, and the rest goes on. @returns the exit code */
+export async function forEach(
+  operands: readonly string[],
+  io: Io,
+  work: (operand: string) => Promise<void>,
+): Promise<number> {
+  let exitCode = 0
+  for (const operand of operands) {
+    try {
+      await work(operand)
+    } catch (error) {
+      io.note(formatError(error))
+      exitCode = 1
+    }
+  }
+  return exitCode
+}
