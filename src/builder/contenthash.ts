@@ -120,8 +120,8 @@ function listChecksum<N>(
   matches: readonly Included<N>[],
 ): Digest {
   const parts = splitPath(selector.path)
-  const digests = matches.map(({ path, node }) =>
-    selector.followLinks && access.kind(node) === 'symlink'
+  const digests = matches.map(({ path, node, isTop }) =>
+    selector.followLinks && isTop && access.kind(node) === 'symlink'
       ? plainChecksum(access, splitPath(path), true).digest
       : access.nodeDigest(node),
   )
@@ -221,6 +221,8 @@ interface Included<N> {
   /** As the selector spells it: the part before a followed symlink keeps the link's name. */
   readonly path: string
   readonly node: N
+  /** No directory above it is part of the walk: only then is a symlink followed. */
+  readonly isTop: boolean
 }
 
 /**
@@ -264,7 +266,8 @@ class FilterWalk<N> {
       else if (this.#mayMatchBelow(path)) return this.visitChildren(path, node, undefined, parents)
       else return
     }
-    const self: PendingDir<N> = { path, node, taken: false, include: undefined, exclude: undefined }
+    const isTop = parents.length === 0
+    const self: PendingDir<N> = { path, node, isTop, taken: false, include: undefined, exclude: undefined }
     if (this.#lets(path === top ? '' : path.slice(top === '' ? 0 : top.length + 1), self, parents.at(-1))) {
       this.#take(self, parents)
     }

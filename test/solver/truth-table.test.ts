@@ -88,6 +88,7 @@ const HITS: Row[] = [
     { dockerfile: 'COPY . /o/', edit: write('unrelated', 'changed') },
   ],
   ['an excluded file', ...edited('COPY --exclude=s d /o/', write('d/s/b', 'changed'))],
+  ['an excluded file that a symlink points at', ...edited('COPY --exclude=a d /o/', write('d/a', 'changed'))],
   ['a file that a wildcard does not match', ...edited('COPY f* /o/', write('unrelated', 'changed'))],
   ['the same file under another directory', 'COPY f1 /o/', 'COPY e/f1 /o/'],
   [
