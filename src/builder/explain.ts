@@ -245,26 +245,26 @@ export function formatExplanations(explanations: readonly Explanation[]): string
   return explanations.map(formatExplanation).join('')
 }
 
-function formatExplanation({ step, name, outcome, reasons, cause, cost }: Explanation): string {
+function formatExplanation(explanation: Explanation): string {
+  const { step, name, outcome, reasons, cost } = explanation
   const word = { hit: 'HIT', miss: 'MISS', off: 'MISS', unknown: 'UNKNOWN' }[outcome]
   const lines = [`#${step} ${word.padEnd(7)} ${name}`]
-  const files = reasons.filter((reason) => reason.kind === 'file')
-  let shown = 0
-  for (const reason of reasons) {
-    if (reason.kind === 'file' && ++shown > FILES_SHOWN) continue
-    lines.push(`     ${reasonText(reason)}`)
+  // Of a step that is new, what it stands on explains nothing.
+  const told = reasons[0]?.kind === 'first-time' ? reasons.slice(0, 1) : reasons
+  let files = 0
+  for (const reason of told) {
+    if (reason.kind !== 'file' || ++files <= FILES_SHOWN) lines.push(`     ${reasonText(reason)}`)
   }
-  if (files.length > FILES_SHOWN) lines.push(`     and ${files.length - FILES_SHOWN} more files`)
-  const direct = reasons.find((reason) => 'step' in reason)
-  if (
-    cause !== undefined &&
-    cause !== step &&
-    (direct === undefined || !('step' in direct) || direct.step !== cause)
-  ) {
-    lines.push(`     first cause: #${cause}`)
-  }
+  if (files > FILES_SHOWN) lines.push(`     and ${files - FILES_SHOWN} more files`)
+  if (told.length > 0 && isFarther(explanation, told)) lines.push(`     first cause: #${explanation.cause}`)
   if (cost !== undefined) lines.push(`     last time: ${(cost.ms / 1000).toFixed(1)}s, ${cost.bytes} bytes`)
   return `${lines.join('\n')}\n`
+}
+
+/** Whether the first cause is another step than this one and the one that its reasons name. */
+function isFarther({ step, cause }: Explanation, reasons: readonly Reason[]): boolean {
+  const direct = reasons.find((reason) => 'step' in reason)
+  return direct !== undefined && cause !== undefined && cause !== step && cause !== direct.step
 }
 
 function reasonText(reason: Reason): string {
