@@ -8,6 +8,8 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { applyChangeset, bytesSource, childrenOf, Tree, TreeNode, UnionView } from 'lamella/unionfs'
 
 export const group = 'unionfs'
@@ -305,7 +307,6 @@ async function* treesAndViews({ quick }) {
   const count = quick ? 20_000 : 100_000
   const samples = quick ? 50 : 300
   const label = `${count / 1000}k files`
-  globalThis.gc?.()
   const tree = makeTree(count)
 
   const hot = Array.from({ length: 100 }, (_, i) => pathOf(i, count))
@@ -373,11 +374,12 @@ async function* treesAndViews({ quick }) {
 }
 
 function* memory(count, label) {
-  if (globalThis.gc === undefined) return
-  globalThis.gc()
+  setFlagsFromString('--expose-gc')
+  const gc = runInNewContext('gc')
+  gc()
   const before = process.memoryUsage().heapUsed
   const tree = makeTree(count)
-  globalThis.gc()
+  gc()
   const bytes = (process.memoryUsage().heapUsed - before) / count
   yield {
     name: `memory per tree entry, ${label}`,

@@ -4,7 +4,7 @@ import type { Kernel } from '../kernel/kernel.js'
 import { childOf } from '../kernel/upper.js'
 import { checkFunction, encodingOf, shown, toBoolean, toOptions, toPath, type Encoding } from './arguments.js'
 import { attempt, codedError, textOf } from './errno.js'
-import { direntsOf, joined, listDirectory } from './listing.js'
+import { direntsOf, joined, listDirectory, shownPath } from './listing.js'
 import { op, type OpTable } from './op.js'
 import type { Dirent } from './stats.js'
 
@@ -43,7 +43,7 @@ export class Dir implements AsyncIterable<Entry> {
     this.#checkOpen()
     while (this.#next === this.#entries.length && this.#pending.length > 0) {
       const below = this.#pending.shift()!
-      this.#entries.push(...this.#scan(below, below))
+      this.#entries.push(...this.#scan(below, shownPath(below)))
     }
     return this.#entries[this.#next++] ?? null
   }

@@ -55,7 +55,7 @@ interface ListOptions {
 
 export function readdir(kernel: Kernel, path: string, given: unknown, options: ListOptions): unknown[] {
   const scan = (name: string) =>
-    attempt('scandir', name === path ? given : name, undefined, () => listDirectory(kernel, name))
+    attempt('scandir', name === path ? given : shownPath(name), undefined, () => listDirectory(kernel, name))
   if (!options.recursive) {
     const { node, names: found } = scan(path)
     if (options.withFileTypes) return direntsOf(node, found, textOf(given) ?? path, options.encoding)
@@ -67,7 +67,7 @@ export function readdir(kernel: Kernel, path: string, given: unknown, options: L
   const pending = [{ path, prefix: '' }]
   for (const next of pending) {
     const { node, names: found } = scan(next.path)
-    if (options.withFileTypes) out.push(...direntsOf(node, found, next.path, options.encoding))
+    if (options.withFileTypes) out.push(...direntsOf(node, found, shownPath(next.path), options.encoding))
     else
       for (const name of found) out.push(encodeName(encodePath, joined(next.prefix, name), options.encoding))
     for (const name of found) {

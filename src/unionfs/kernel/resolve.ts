@@ -178,12 +178,18 @@ export class Walk {
 }
 
 const SLASH = 47
+const DOT = 46
+
+/** Whether a component that was not found is simply not there: no `.` or `..`, and surely not too long. */
+function isCertainlyAName(name: string): boolean {
+  return name.charCodeAt(0) !== DOT && name.length <= NAME_SAFE
+}
 
 /**
  * The node at `path` where the walk is plain: absolute or not, no symlink, no `..`, root's permissions, nobody watching.
  * `undefined` means only that the careful walk has to be asked.
  */
-export function walkPlain(root: UpperNode, path: string): AnyNode | undefined {
+export function walkPlain(root: UpperNode, path: string): AnyNode | 'ENOENT' | undefined {
   if (path.length > PATH_SAFE) return undefined
   let node: AnyNode | undefined = root.mounted === undefined ? root : crossMount(root)!
   let at = 0
@@ -199,7 +205,8 @@ export function walkPlain(root: UpperNode, path: string): AnyNode | undefined {
     // `.` and `..` are no entries, so they are not found here.
     const child: AnyNode | undefined =
       node instanceof UpperNode ? node.dir?.find(name) : node.children?.get(name)
-    if (child === undefined || child.kind === 'symlink') return undefined
+    if (child === undefined) return isCertainlyAName(name) ? 'ENOENT' : undefined
+    if (child.kind === 'symlink') return undefined
     node = child instanceof UpperNode && child.mounted !== undefined ? crossMount(child)! : child
     at = end + 1
     if (end < length && node.kind !== 'dir') return undefined
