@@ -378,6 +378,25 @@ describe('watch', () => {
   })
 })
 
+describe('cp', () => {
+  test('a filter that answers later, in the asynchronous forms alone', async () => {
+    const { fs } = new UnionView()
+    fs.mkdirSync('/from/sub', { recursive: true })
+    for (const name of ['a', 'b', 'sub/c']) fs.writeFileSync(`/from/${name}`, name)
+    const filter = async (source: string) => {
+      await turn()
+      return !source.endsWith('/b')
+    }
+    await fs.promises.cp('/from', '/to', { recursive: true, filter })
+    expect(fs.readdirSync('/to', { recursive: true }).sort()).toEqual(['a', 'sub', 'sub/c'])
+    await new Promise((resolve) => fs.cp('/from', '/again', { recursive: true, filter }, resolve))
+    expect(fs.existsSync('/again/b')).toBe(false)
+    expect(() => fs.cpSync('/from', '/x', { recursive: true, filter: filter as never })).toThrow(
+      expect.objectContaining({ code: 'ERR_INVALID_RETURN_VALUE' }),
+    )
+  })
+})
+
 describe('glob and openAsBlob', () => {
   test('glob as Node 22 has it', async () => {
     const { fs } = new UnionView()

@@ -5,7 +5,7 @@ import * as names from '../kernel/names.js'
 import { childOf, type AnyNode } from '../kernel/upper.js'
 import { checkFunction, checkInteger, checkObject, toBoolean, toPath } from './arguments.js'
 import { copyFile, COPYFILE_EXCL } from './contents.js'
-import { attempt, fsError, invalidValue, systemError } from './errno.js'
+import { attempt, codedError, fsError, systemError } from './errno.js'
 import { listDirectory } from './listing.js'
 import { op, type OpTable } from './op.js'
 import { makeParents } from './paths.js'
@@ -74,6 +74,8 @@ function cpError(kind: keyof typeof CP_ERRORS, message: string, path: string): E
   return systemError(code, text, { message, path, syscall: 'cp', errno, code: errnoCode })
 }
 
+type Copying = Generator<unknown, void, unknown>
+
 class Copier {
   readonly #kernel: Kernel
   readonly #options: CpOptions
@@ -83,15 +85,20 @@ class Copier {
     this.#options = options
   }
 
-  copy(source: string, dest: string): void {
-    const { filter } = this.#options
-    if (filter !== undefined && !isSelected(filter(source, dest))) return
+  /** Copies. Yields what the filter answered, and wants to be given what that means: only the caller knows to wait. */
+  *copy(source: string, dest: string): Copying {
+    if (!(yield* this.#isSelected(source, dest))) return
     const from = this.#node(source, 'lstat')
     const to = this.#nodeOrNone(dest)
     this.#checkPair(from, to, source, dest)
     this.#checkAncestors(from, source, dest)
     this.#makeParent(dest)
-    this.#copyNode(from, to, source, dest)
+    yield* this.#copyNode(from, to, source, dest)
+  }
+
+  *#isSelected(source: string, dest: string): Generator<unknown, boolean, unknown> {
+    const { filter } = this.#options
+    return filter === undefined || Boolean(yield filter(source, dest))
   }
 
   #node(path: string, syscall: string): AnyNode {
@@ -152,10 +159,10 @@ class Copier {
     attempt('mkdir', parent, undefined, () => makeParents(this.#kernel, parent, 0o777))
   }
 
-  #copyNode(from: AnyNode, to: AnyNode | undefined, source: string, dest: string): void {
+  *#copyNode(from: AnyNode, to: AnyNode | undefined, source: string, dest: string): Copying {
     switch (from.kind) {
       case 'dir':
-        this.#copyDirectory(from, to, source, dest)
+        yield* this.#copyDirectory(from, to, source, dest)
         return
       case 'file':
       case 'chardev':
@@ -195,12 +202,12 @@ class Copier {
     })
   }
 
-  #copyDirectory(from: AnyNode, to: AnyNode | undefined, source: string, dest: string): void {
+  *#copyDirectory(from: AnyNode, to: AnyNode | undefined, source: string, dest: string): Copying {
     if (to === undefined) attempt('mkdir', dest, undefined, () => names.mkdir(this.#kernel, dest, 0o777))
     const found = attempt('opendir', source, undefined, () => listDirectory(this.#kernel, source))
     for (const name of found.names.slice()) {
       // An entry may have gone, or be the copy itself.
-      if (childOf(from, name) !== undefined) this.#copyEntry(joined(source, name), joined(dest, name))
+      if (childOf(from, name) !== undefined) yield* this.#copyEntry(joined(source, name), joined(dest, name))
     }
     if (to === undefined) {
       attempt('chmod', dest, undefined, () =>
@@ -209,13 +216,12 @@ class Copier {
     }
   }
 
-  #copyEntry(source: string, dest: string): void {
-    const { filter } = this.#options
-    if (filter !== undefined && !isSelected(filter(source, dest))) return
+  *#copyEntry(source: string, dest: string): Copying {
+    if (!(yield* this.#isSelected(source, dest))) return
     const from = this.#node(source, 'lstat')
     const to = this.#nodeOrNone(dest)
     this.#checkPair(from, to, source, dest)
-    this.#copyNode(from, to, source, dest)
+    yield* this.#copyNode(from, to, source, dest)
   }
 
   #copyLink(from: AnyNode, to: AnyNode | undefined, source: string, dest: string): void {
@@ -246,9 +252,22 @@ class Copier {
   }
 }
 
-function isSelected(answer: unknown): boolean {
-  if (answer instanceof Promise) throw invalidValue('options.filter', answer, 'must answer synchronously')
-  return Boolean(answer)
+/** Runs a copy whose filter answers at once. */
+function copySync(copying: Copying): void {
+  for (let step = copying.next(); step.done !== true; step = copying.next(step.value)) {
+    if (step.value instanceof Promise) {
+      throw codedError(
+        'ERR_INVALID_RETURN_VALUE',
+        'Expected boolean to be returned from the "filter" function but got an instance of Promise.',
+        TypeError,
+      )
+    }
+  }
+}
+
+/** Runs a copy whose filter may answer later. */
+async function copyAsync(copying: Copying): Promise<void> {
+  for (let step = copying.next(); step.done !== true; step = copying.next(await step.value));
 }
 
 function absolute(path: string): string {
@@ -282,12 +301,28 @@ function isBelow(parent: string, path: string): boolean {
 }
 
 export function copyOps(kernel: Kernel): OpTable {
+  const prepare = (source: unknown, dest: unknown, given: unknown): (() => Copying) => {
+    const options = checkCpOptions(given)
+    const from = toPath(source, 'src')
+    const to = toPath(dest, 'dest')
+    return () => new Copier(kernel, options).copy(from, to)
+  }
   return {
-    cp: op(2, 3, (source: unknown, dest: unknown, given: unknown) => {
-      const options = checkCpOptions(given)
-      const from = toPath(source, 'src')
-      const to = toPath(dest, 'dest')
-      return () => new Copier(kernel, options).copy(from, to)
-    }),
+    cp: op(
+      2,
+      3,
+      (source: unknown, dest: unknown, given: unknown) => {
+        const start = prepare(source, dest, given)
+        return () => copySync(start())
+      },
+      {
+        prepareAsync: (source: unknown, dest: unknown, given: unknown) => {
+          const start = prepare(source, dest, given)
+          // Without a filter there is nothing to wait for: the effect is at the call, as with all others.
+          const hasFilter = (given as { filter?: unknown } | undefined)?.filter !== undefined
+          return () => (hasFilter ? copyAsync(start()) : copySync(start()))
+        },
+      },
+    ),
   }
 }

@@ -7,6 +7,7 @@ import type { Kernel } from '../kernel/kernel.js'
 import * as names from '../kernel/names.js'
 import { childOf, namesIn, type AnyNode } from '../kernel/upper.js'
 import {
+  checkInteger,
   checkObject,
   encodeName,
   encodingOf,
@@ -162,6 +163,8 @@ interface RmOptions {
 function checkRmOptions(given: unknown): { recursive: boolean; force: boolean } {
   const options = (given ?? {}) as RmOptions
   checkObject(options, 'options')
+  if (options.retryDelay !== undefined) checkInteger(options.retryDelay, 'options.retryDelay', 0, 2 ** 31 - 1)
+  if (options.maxRetries !== undefined) checkInteger(options.maxRetries, 'options.maxRetries', 0, 2 ** 32 - 1)
   const force = options.force === undefined ? false : toBoolean(options.force, 'options.force')
   const recursive =
     options.recursive === undefined ? false : toBoolean(options.recursive, 'options.recursive')

@@ -10,6 +10,8 @@ export interface Op {
   /** Arguments that are known; a callback comes after them at the latest. */
   readonly arity: number
   readonly prepare: (...args: never[]) => Run
+  /** For the asynchronous forms, where they differ; what is left may give a promise. */
+  readonly prepareAsync?: (...args: never[]) => Run
   /** The arguments of a successful callback; default: `null`, and the result unless that is `undefined`. */
   readonly results?: (result: unknown, args: readonly unknown[]) => readonly unknown[]
 }
@@ -20,7 +22,7 @@ export function op(
   required: number,
   arity: number,
   prepare: (...args: never[]) => Run,
-  extras: Pick<Op, 'results'> = {},
+  extras: Pick<Op, 'results' | 'prepareAsync'> = {},
 ): Op {
   return { required, arity, prepare, ...extras }
 }

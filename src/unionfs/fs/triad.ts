@@ -32,7 +32,7 @@ function callbackIndex(args: readonly unknown[], { required, arity }: Op): numbe
 }
 
 export function toCallback(operation: Op): Method {
-  const prepare = operation.prepare as Prepare
+  const prepare = (operation.prepareAsync ?? operation.prepare) as Prepare
   const results = operation.results ?? ((result: unknown) => (result === undefined ? [null] : [null, result]))
   return (...given) => {
     const at = callbackIndex(given, operation)
@@ -48,7 +48,7 @@ export function toCallback(operation: Op): Method {
 }
 
 export function toPromise(operation: Op): (...args: unknown[]) => Promise<unknown> {
-  const prepare = operation.prepare as Prepare
+  const prepare = (operation.prepareAsync ?? operation.prepare) as Prepare
   return (...args) =>
     new Promise((resolve, reject) => {
       perform(prepare(...args), signalOf(args), (deliver) => deliver(), { resolve, reject })
@@ -80,7 +80,12 @@ function perform(
     later(() => outcome.reject(error))
     return
   }
-  later(() => outcome.resolve(result))
+  if (result instanceof Promise) {
+    result.then(
+      (value: unknown) => later(() => outcome.resolve(value)),
+      (error: unknown) => later(() => outcome.reject(error)),
+    )
+  } else later(() => outcome.resolve(result))
 }
 
 /** The signal among the options of a call. */
