@@ -87,6 +87,7 @@ export class CacheStore {
   #follow(key: string): KeyId[] {
     const value = this.#get(key)
     const own = value === undefined ? [] : decodeIds(value)
+    if (this.#imports.length === 0) return own
     for (const { links } of this.#imports) {
       for (const id of links.get(key) ?? []) if (!own.includes(id)) own.push(id)
     }
