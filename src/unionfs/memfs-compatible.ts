@@ -64,7 +64,7 @@ export function toMemfs(source: Tree | UnionView): NodeFs & MemfsCompatible {
       for (const name of fs.readdirSync('/')) fs.rmSync(`/${name}`, { recursive: true })
     },
   }
-  return Object.assign(Object.create(fs) as NodeFs, extras)
+  return { ...fs, ...extras }
 }
 
 function resolve(cwd: string, name: string): string {

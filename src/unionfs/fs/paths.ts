@@ -92,9 +92,16 @@ function faultOf(body: () => void): ErrnoCode | undefined {
 const TEMP_LETTERS = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789'
 const TEMP_TRIES = 100
 
+/** A number that every character of a text has a part in. */
+function toNumber(text: string): bigint {
+  let number = 0n
+  for (let i = 0; i < text.length; i++) number = number * 131n + BigInt(text.charCodeAt(i))
+  return number
+}
+
 function mkdtemp(kernel: Kernel, prefix: string): string {
   for (let i = 0; ; i++) {
-    const dice = BigInt(`0x${kernel.randomId()}`) + BigInt(i)
+    const dice = toNumber(kernel.randomId()) + BigInt(i)
     let suffix = ''
     for (let rest = dice, n = 0; n < 6; n++, rest /= 62n) suffix += TEMP_LETTERS[Number(rest % 62n)]
     try {
