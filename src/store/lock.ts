@@ -119,7 +119,7 @@ function tryAcquire(options: LockState): Held | undefined {
     fs.remove(path)
     return undefined
   }
-  for (const name of names) if (Number.parseInt(name, 10) < number) fs.remove(`${folder}/${name}`)
+  for (const name of names) if (Number.parseInt(name, 10) < number) removeQuietly(fs, `${folder}/${name}`)
   return { number, path }
 }
 
@@ -169,7 +169,16 @@ function place(options: LockOptions, path: string): boolean {
     if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes(errnoOf(error) ?? '')) throw error
     return createWhole(fs, path, bytes)
   } finally {
-    fs.remove(temp)
+    removeQuietly(fs, temp)
+  }
+}
+
+/** What is left over does no harm; an error now would leave a lock behind that its holder knows nothing of. */
+function removeQuietly(fs: DiskFs, path: string): void {
+  try {
+    fs.remove(path)
+  } catch {
+    // gc and later holders remove it
   }
 }
 
