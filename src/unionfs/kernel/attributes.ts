@@ -29,7 +29,7 @@ export function chmod(kernel: Kernel, node: UpperNode, mode: number): void {
   const { identity: who } = kernel
   if (!isOwner(who, node)) fail('EPERM')
   // Linux has no mode for symlinks.
-  if (node.kind === 'symlink') fail('EOPNOTSUPP')
+  if (node.kind === 'symlink') fail('ENOTSUP')
   let bits = mode & 0o7777
   if (who.uid !== 0 && !isInGroup(who, node.gid)) bits &= ~S_ISGID
   node.mode = bits
@@ -97,7 +97,11 @@ function checkXattr(kernel: Kernel, node: AnyNode, name: string, writes: boolean
     if (who.uid !== 0) fail(writes ? 'EPERM' : 'ENODATA')
   } else if (name.startsWith('security.') || name.startsWith('system.posix_acl_')) {
     if (writes && who.uid !== 0) fail('EPERM')
-  } else fail('EOPNOTSUPP')
+  } else {
+    const isChecked = !name.startsWith('system.')
+    if (isChecked && !isPermitted(who, node, writes ? MAY_WRITE : MAY_READ)) fail('EACCES')
+    fail('ENOTSUP')
+  }
   if (name === 'user.' || name === 'trusted.' || name === 'security.') fail('EINVAL')
 }
 

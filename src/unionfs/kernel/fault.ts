@@ -30,7 +30,7 @@ export const ERRNO = {
   ENOTEMPTY: [39, 'directory not empty'],
   ELOOP: [40, 'too many symbolic links encountered'],
   ENODATA: [61, 'no data available'],
-  EOPNOTSUPP: [95, 'operation not supported on socket'],
+  ENOTSUP: [95, 'operation not supported on socket'],
 } as const satisfies Record<string, readonly [errno: number, text: string]>
 
 export type ErrnoCode = keyof typeof ERRNO
