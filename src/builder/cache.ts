@@ -335,6 +335,9 @@ export function linkKey({ id, selector }: KeyLink, input: number, record: Digest
   return `l${id}${record.slice(7, 7 + ID_LENGTH)}${input}.${part}`
 }
 
+/** Ways to a key that its record lists for exports, the latest ones; more are followed, but not told. */
+const LINKS_MAX = 64
+
 function mergeLinks(
   a: readonly (readonly KeyLink[])[],
   b: readonly (readonly KeyLink[])[],
@@ -344,6 +347,6 @@ function mergeLinks(
     for (const link of b[i] ?? []) {
       if (!out.some(({ id, selector }) => id === link.id && selector === link.selector)) out.push(link)
     }
-    return out
+    return out.slice(-LINKS_MAX)
   })
 }

@@ -8,7 +8,7 @@ import { diffManifests, type FileDifference } from './content-manifest.js'
 import { contentEntriesOf } from './contenthash.js'
 import type { StepId } from './progress.js'
 import type { StepInput, StepOutcome, StepReport } from './solve-types.js'
-import { StepMemory, type RememberedInput, type RememberedStep } from './step-memory.js'
+import { shortened, StepMemory, type RememberedInput, type RememberedStep } from './step-memory.js'
 
 /**
  * - `first-time`: nothing like this step was run before
@@ -210,7 +210,7 @@ function definitionChanges(
   before: RememberedStep,
   { map }: StepReport,
 ): Extract<Reason, { kind: 'changed' }>[] {
-  const after = map?.preimage ?? new Map<string, string>()
+  const after = new Map([...(map?.preimage ?? [])].map(([part, value]) => [part, shortened(value)]))
   const out: Extract<Reason, { kind: 'changed' }>[] = []
   for (const [part, value] of after) {
     const was = before.preimage.get(part)

@@ -18,6 +18,9 @@ import type { Op, Vertex } from './vertex.js'
 
 /** Content keys whose entries are remembered, of all builds in a store. */
 const MANIFESTS_MAX = 128
+/** Longest value of a definition that is kept whole; a record has 1 MiB at most. */
+const VALUE_LENGTH_MAX = 4_096
+const STEP_BYTES_MAX = 1 << 19
 /** Runs of one step that are remembered. */
 const RUNS_MAX = 4
 
@@ -53,6 +56,11 @@ function slotOf(vertex: Vertex): string {
   return index === undefined ? name : `${stage ?? ''}/${index}`
 }
 
+/** A long text, a here-document say, by its beginning and a digest that tells versions apart. */
+export function shortened(value: string): string {
+  return value.length <= VALUE_LENGTH_MAX ? value : `${value.slice(0, 200)}… (${digestOf(value)})`
+}
+
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
@@ -78,7 +86,7 @@ export class StepMemory {
       name: vertex.label.name,
       kind: vertex.op.kind,
       atMs: Number(this.#env.now() / 1_000_000n),
-      preimage: [...map.preimage],
+      preimage: [...map.preimage].map(([part, value]) => [part, shortened(value)]),
       inputs: step.inputs.map((input) => ({
         name: input.vertex.label.name,
         kind: input.vertex.op.kind,
@@ -89,7 +97,9 @@ export class StepMemory {
       costBytes,
       ...(before !== undefined && { again: { costMs: before.costMs, costBytes: before.costBytes } }),
     }
-    this.#cache.put(`p${key}`, encoder.encode(JSON.stringify(saved)))
+    const bytes = encoder.encode(JSON.stringify(saved))
+    if (bytes.length > STEP_BYTES_MAX) return
+    this.#cache.put(`p${key}`, bytes)
     const slot = this.#slotKey(vertex)
     const keys = [key, ...this.#keysOf(slot).filter((other) => other !== key)].slice(0, RUNS_MAX)
     this.#cache.put(slot, encoder.encode(keys.join(' ')))

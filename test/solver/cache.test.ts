@@ -83,6 +83,32 @@ describe('bytes of a record', () => {
     fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => void decodeKeyRecord(bytes)))
   })
 
+  // Stores on disk hold these bytes: a change here needs a new version number, or old caches are read wrong.
+  test('golden', () => {
+    const name = (digit: string) => `sha256:${digit.repeat(64)}` as Digest
+    const bytes = encodeKeyRecord({
+      digest: name('a'),
+      inputs: [[{ id: 'b'.repeat(40), selector: name('c') }], [{ id: 'd'.repeat(40), selector: undefined }]],
+      result: {
+        layers: [
+          {
+            descriptor: { mediaType: 'application/vnd.oci.image.layer.v1.tar', digest: name('e'), size: 300 },
+            diffID: name('e') as string as DiffID,
+          },
+        ],
+        createdMs: 1_700_000_000_000,
+        lastUsedMs: 1_700_000_000_000,
+        useCount: 1,
+        costMs: 5,
+        costBytes: 300,
+      },
+    })
+    const time = '80d095ffbc31'
+    const links = `0201${'b'.repeat(40)}01${'c'.repeat(64)}01${'d'.repeat(40)}00`
+    const result = `${time}${time}0105ac02` + `01${'e'.repeat(64)}01ac020100`
+    expect(Buffer.from(bytes).toString('hex')).toBe(`0101${'a'.repeat(64)}${links}${result}`)
+  })
+
   test('ids side by side', () => {
     fc.assert(fc.property(fc.array(hex(40)), (ids) => void expect(decodeIds(encodeIds(ids))).toEqual(ids)))
   })

@@ -284,6 +284,16 @@ test('an explanation as text', async () => {
   expect(text).toMatch(/HIT {5}\[4\/6\] RUN npm install\n/)
 })
 
+test('a document of megabytes is no obstacle', async () => {
+  const document = (text: string) => `FROM base\nCOPY <<E /f\n${`${text}\n`.repeat(200_000)}E\n`
+  const { build: run, path } = await project(document('0123456789'))
+  await run()
+  writeFileSync(path('Dockerfile'), document('1234567890'))
+  const reasons = Object.values(await run()).flatMap((step) => step.reasons)
+  expect(reasons.length).toBeGreaterThan(0)
+  expect(JSON.stringify(reasons).length).toBeLessThan(10_000)
+})
+
 test('explaining writes nothing', async () => {
   const { build: run, predict, store, path } = await project()
   await run()
