@@ -23,7 +23,7 @@ import { FileOp } from './ops/file.js'
 import { HttpOp, type Fetch } from './ops/http.js'
 import { MergeOp } from './ops/merge.js'
 import type { SecretSource } from './ops/mounts.js'
-import type { OpServices } from './ops/result.js'
+import { EMPTY_RESULT, layersOf, type OpServices } from './ops/result.js'
 import type { BuildOutput } from './output-spec.js'
 import { planBuild, type BuildPlan } from './plan.js'
 import type { BuildListener } from './progress.js'
@@ -121,7 +121,8 @@ async function buildWith(options: BuildOptions, hold: OpServices['hold']): Promi
     cache,
     imports,
   })
-  const layers = solved.results[0]?.layers ?? []
+  const [result = EMPTY_RESULT] = solved.results
+  const layers = await layersOf({ store: options.store, env: prepared.solve.env ?? systemEnv, hold }, result)
   const keys = solved.keys[0] ?? []
   throwIfAborted(options.signal)
   const image = await exportImage(options.store, {

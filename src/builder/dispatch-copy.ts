@@ -15,7 +15,7 @@ import type { CopyAction, PlacedAction } from './key.js'
 import { parseModeChange } from './ops/chmod.js'
 import { parseOwner } from './ops/owner.js'
 import { internalLabel, type Command, type StageState } from './state.js'
-import type { Edge } from './vertex.js'
+import type { Edge, VertexLabel } from './vertex.js'
 
 type Transfer = CopyInstruction | AddInstruction
 
@@ -29,9 +29,9 @@ export function dispatchCopy(
   const title = progressText(instruction.text, state.env.map, context.escape)
   const label = state.label(title, command)
   // --link with --chmod is an ordinary copy, as in BuildKit: the mode of what is there must be known.
-  const link = instruction.link && instruction.chmod === undefined
+  const link = instruction.link && (instruction.chmod ?? '') === ''
   const builder = new FileOpBuilder(link ? undefined : state.edge)
-  const transfer = new Transferred(state, command, instruction, context, builder, source)
+  const transfer = new Transferred(state, command, instruction, context, builder, source, label)
   for (const path of instruction.sources) transfer.add(path)
   for (const document of instruction.inline) transfer.addInline(document.name, document.content)
 
@@ -91,11 +91,11 @@ function sourceOf(
 }
 
 function historyText(instruction: Transfer): string {
-  const { chown, chmod, sources, inline, dest } = instruction
+  const { chown = '', chmod = '', sources, inline, dest } = instruction
   const words = [instruction.kind.toUpperCase()]
   if (instruction.kind === 'copy' && instruction.parents) words.push('--parents')
-  if (chown !== undefined) words.push(`--chown=${chown}`)
-  if (chmod !== undefined) words.push(`--chmod=${chmod}`)
+  if (chown !== '') words.push(`--chown=${chown}`)
+  if (chmod !== '') words.push(`--chmod=${chmod}`)
   return [...words, ...sources, ...inline.map(({ name }) => `<<${name}`), dest, '# buildkit'].join(' ')
 }
 
@@ -144,6 +144,7 @@ class Transferred {
     private readonly context: DispatchContext,
     private readonly builder: FileOpBuilder,
     private readonly source: () => Edge | undefined,
+    private readonly label: VertexLabel,
   ) {
     const { chown, exclude } = instruction
     this.checkChecksum()
@@ -217,11 +218,11 @@ class Transferred {
     if (this.instruction.kind === 'copy') this.fail("source can't be a URL for COPY")
     const filename = fileNameOf(url)
     const checksum = this.instruction.kind === 'add' ? this.instruction.checksum : undefined
-    const { location, instruction } = this.command
+    const { location } = this.command
     const edge = edgeOf({
       op: this.context.ops.http({ url, filename, checksum, location }),
       inputs: [],
-      label: internalLabel(instruction.text, location),
+      label: this.label,
       ignoreCache: false,
     })
     const unpack = this.instruction.kind === 'add' && this.instruction.unpack === true
@@ -264,14 +265,14 @@ class Transferred {
       const mode = Number.parseInt(chmod, 8)
       return mode <= 0o7777 ? { mode } : this.failMode(chmod)
     }
-    if (/^\d/.test(chmod) || parseModeChange(chmod) === undefined) return this.failMode(chmod)
+    if (/^\d/.test(chmod)) return this.failMode(chmod)
+    if (parseModeChange(chmod) === undefined)
+      return this.fail(`invalid chmod parameter: '${chmod}'. it should be octal or symbolic as in chmod(1)`)
     return { mode: -1, modeStr: chmod }
   }
 
   private failMode(chmod: string): never {
-    return this.fail(
-      `invalid chmod parameter: '${chmod}'. it should be octal string and between 0 and 07777, or symbolic as in chmod(1)`,
-    )
+    return this.fail(`invalid chmod parameter: '${chmod}'. it should be octal string and between 0 and 07777`)
   }
 
   private checkChecksum(): void {
@@ -280,11 +281,25 @@ class Transferred {
     if (this.instruction.sources.length !== 1) this.fail("checksum can't be specified for multiple sources")
     if (!/^https?:\/\//.test(source!) && !isGitSource(source!))
       this.fail('checksum requires HTTP(S) or Git sources')
+    const fault = digestFault(this.instruction.checksum)
+    if (fault !== undefined) this.fail(fault)
   }
 
   private fail(message: string): never {
     throw new DockerfileError('FLAG_INVALID', message, this.command.location)
   }
+}
+
+const HEX_LENGTHS: Readonly<Record<string, number>> = { sha256: 64, sha384: 96, sha512: 128 }
+
+/** What is wrong with a checksum. @see opencontainers/go-digest Digest.Validate */
+function digestFault(text: string): string | undefined {
+  const match = /^([A-Za-z0-9_+.-]+):([A-Fa-f0-9]+)$/.exec(text)
+  if (match === null) return 'invalid checksum digest format'
+  const length = HEX_LENGTHS[match[1]!]
+  if (length === undefined) return 'unsupported digest algorithm'
+  if (match[2]!.length !== length) return 'invalid checksum digest length'
+  return /^[a-f0-9]+$/.test(match[2]!) ? undefined : 'invalid checksum digest format'
 }
 
 /** Relative to the working directory, cleaned; a trailing `/` or `/.` stays, because it says "into". */

@@ -7,6 +7,7 @@ import {
   chompHeredoc,
   cleanPath,
   expandWord,
+  isHeredocStart,
   parseMount,
   type RunInstruction,
   type RunMount,
@@ -102,7 +103,7 @@ function scriptOf(
     return line.form === 'exec' ? plain(line.args, text) : plain(withShell(state, line.args), text)
   }
   const text = line.args[0] ?? ''
-  if (!/^\s*\d*<<-?\s*[^\s<]+\s*$/.test(text)) {
+  if (isHeredocStart(text) === undefined) {
     const whole = text + heredocs.map(({ name, content }) => `\n${content}${name}`).join('')
     return plain(withShell(state, [whole]), whole)
   }
@@ -156,7 +157,11 @@ function addMount(
     expandWord(word, state.env.map, { escape: context.escape, at: location }).value
   const mount = parseMount(text, expand, location)
   if (mount.type === 'secret') return mounts.secret(secretOf(mount, command), mount)
-  if (mount.type === 'ssh') return mounts.ssh(mount)
+  if (mount.type === 'ssh') {
+    if (mount.source !== undefined && mount.source !== '')
+      throw new DockerfileError('FLAG_INVALID', 'ssh does not support source', location)
+    return mounts.ssh(mount)
+  }
   const target = targetOf(mount, state, command)
   if (mount.type === 'tmpfs') return mounts.tmpfs(target, mount.sizeBytes ?? 0)
   let source = sourceOf(mount, command.sources[index], command, context)

@@ -195,10 +195,12 @@ export function setUser(state: StageState, user: string): void {
   state.image.config.User = user
 }
 
-/** Relative directories chain from the one before. @see moby/buildkit util/system/path.go NormalizeWorkdir */
+/** Relative directories chain and are cleaned; an absolute one stays as written. @see util/system/path.go NormalizeWorkdir */
 export function setDirectory(state: StageState, path: string): void {
-  const base = path.startsWith('/') ? '' : (state.image.config.WorkingDir ?? '/')
-  const directory = `/${normalizePath(`${base}/${path}`)}`
+  const { WorkingDir = '' } = state.image.config
+  const base = WorkingDir.startsWith('/') ? WorkingDir : `/${normalizePath(WorkingDir)}`
+  const relative = (): string => (path === '' ? base : `/${normalizePath(`${base}/${path}`)}`)
+  const directory = path.startsWith('/') ? path : relative()
   state.image.config.WorkingDir = directory
   state.directory = directory
 }
@@ -210,7 +212,7 @@ function dispatchWorkdir(state: StageState, command: Command, context: DispatchC
     const { User } = state.image.config
     const action = {
       kind: 'mkdir',
-      path: directory,
+      path: `/${normalizePath(directory)}`,
       mode: 0o755,
       makeParents: true,
       owner: User === undefined || User === '' ? undefined : parseOwner(User, inputs.length - 1),

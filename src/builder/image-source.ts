@@ -38,8 +38,9 @@ export function sourceResolver(store: Store, options: SourceOptions): SourceReso
       if (typeof source === 'string') {
         const reference = /^docker-image:\/\/(.+)$/.exec(source)?.[1]
         if (reference === 'scratch') return { name, op: undefined, config: undefined }
-        if (reference !== undefined) return image(reference, platform)
-        if (isLayout(source)) return image(source, platform)
+        if (reference !== undefined)
+          return { ...(await image(reference, platform)), context: contextName(name) }
+        if (isLayout(source)) return { ...(await image(source, platform)), context: contextName(name) }
       }
       let opened: BuildContext | undefined
       const open = (): Promise<BuildContext> => {

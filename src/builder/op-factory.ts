@@ -53,6 +53,8 @@ export interface OpFactory {
 export interface ResolvedSource {
   /** In full: `docker.io/library/node:20@sha256:…`, or the context's name. */
   readonly name: string
+  /** Name of the context that led here, when one did. */
+  readonly context?: string | undefined
   /** `undefined` for an image without layers. */
   readonly op: Op | undefined
   /** `undefined` for a folder. */

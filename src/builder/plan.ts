@@ -4,16 +4,16 @@
 import type { Platform } from '../descriptor.js'
 import { BuildError, ImageError } from '../errors.js'
 import type { ImageConfig } from '../oci/index.js'
-import { dispatch } from './dispatch.js'
+import { dispatch, setDirectory, setUser } from './dispatch.js'
 import { edgeOf, type DispatchContext } from './dispatch-context.js'
-import { expandWord, locationOf, type Dockerfile } from './dockerfile/index.js'
+import { expandWord, locationOf, normalizePlatform, suggestion, type Dockerfile } from './dockerfile/index.js'
 import type { EnvList } from './env-list.js'
 import { draftOfImage, emptyDraft, type ImageDraft } from './image-draft.js'
 import type { OpFactory, ResolvedSource, SourceResolver } from './op-factory.js'
 import { automaticArgs, choosePlatforms, type BuildPlatforms } from './platform.js'
 import { circular, SCRATCH, StageGraph } from './stage-graph.js'
 import { internalLabel, type StageState } from './state.js'
-import type { Edge, Op } from './vertex.js'
+import type { Edge, Op, VertexLabel } from './vertex.js'
 
 export interface PlanOptions {
   /** Called once, when SOURCE_DATE_EPOCH is known. */
@@ -55,6 +55,9 @@ export async function planBuild(dockerfile: Dockerfile, options: PlanOptions): P
   return new Planner(dockerfile, options).plan()
 }
 
+/** @see moby/buildkit frontend/dockerfile/dockerfile2llb/convert.go commonImageNames */
+const COMMON_IMAGES = ['alpine', 'busybox', 'centos', 'debian', 'golang', 'ubuntu', 'fedora']
+
 class Planner {
   private readonly platforms: BuildPlatforms
   private readonly buildArgs: ReadonlyMap<string, string>
@@ -69,12 +72,16 @@ class Planner {
     private readonly options: PlanOptions,
   ) {
     this.platforms = choosePlatforms(options.platform, options.buildPlatform)
-    this.buildArgs = options.buildArgs ?? new Map()
-    const automatic = automaticArgs(this.platforms, this.buildArgs, dockerfile.stages.at(-1)?.name)
-    const globalArgs = declareGlobalArgs(dockerfile, automatic, this.buildArgs)
-    const { noCache, noCacheFilter } = options
+    const { target = '', noCache, noCacheFilter } = options
+    const given = options.buildArgs ?? new Map<string, string>()
+    const targetStage = target === '' ? dockerfile.stages.at(-1)?.name : target
+    const automatic = automaticArgs(this.platforms, given, targetStage)
+    const args = withEpoch(declareGlobalArgs(dockerfile, automatic, given), given)
+    const { globalArgs } = args
+    this.buildArgs = args.buildArgs
     this.graph = new StageGraph(dockerfile, {
       globalArgs,
+      buildPlatform: this.platforms.build,
       isNoCache: (name) =>
         noCache === true || (noCacheFilter ?? []).some((it) => it.toLowerCase() === name.toLowerCase()),
     })
@@ -83,6 +90,7 @@ class Planner {
 
   async plan(): Promise<BuildPlan> {
     const target = this.graph.target(this.options.target)
+    this.graph.connect()
     const reachable = await this.resolveStages(target)
     for (const state of reachable) if (!state.dispatched) this.dispatchStage(state)
     this.finishImage(target)
@@ -124,6 +132,7 @@ class Planner {
   /** Finds where the needed stages start; ONBUILD triggers of a base may need further stages. */
   private async resolveStages(target: StageState): Promise<StageState[]> {
     for (;;) {
+      for (const state of this.graph.reachable(target)) await this.replaceByContext(state)
       const reachable = this.graph.reachable(target)
       for (const state of reachable) if (state.base === undefined) await this.resolveBase(state)
       if (!reachable.map((state) => this.takeTriggers(state)).includes(true)) return reachable
@@ -143,8 +152,10 @@ class Planner {
     if (state.resolved) return
     state.resolved = true
     const platform = state.platform ?? this.platforms.target
-    const named = await this.namedContext(state, platform)
-    if (named !== undefined) this.start(state, named, platform)
+    const { sources } = this.options
+    const named =
+      state.baseName === SCRATCH ? undefined : await sources.namedContext(state.baseName, platform)
+    if (named !== undefined) this.startFromContext(state, named, platform)
     else if (state.baseName === SCRATCH) {
       state.image = emptyDraft(this.platforms.target)
       state.platform = this.platforms.target
@@ -152,17 +163,18 @@ class Planner {
     if (state.stage === undefined) state.dispatched = true
   }
 
-  /** A context under the stage's own name replaces the stage; one under its base's name replaces the base. */
-  private async namedContext(state: StageState, platform: Platform): Promise<ResolvedSource | undefined> {
-    const { sources } = this.options
-    if (state.name !== undefined) {
-      const own = await sources.namedContext(state.name, platform)
-      if (own !== undefined) {
-        state.commands = []
-        return own
-      }
-    }
-    return state.baseName === SCRATCH ? undefined : sources.namedContext(state.baseName, platform)
+  /** A context under a stage's own name is the stage. */
+  private async replaceByContext(state: StageState): Promise<void> {
+    const { name } = state
+    if (state.resolved || state.replaceable === false || name === undefined) return
+    state.replaceable = false
+    if (name === SCRATCH || name === 'context') return
+    const platform = state.platform ?? this.platforms.target
+    const source = await this.options.sources.namedContext(name, platform)
+    if (source === undefined) return
+    state.replace()
+    this.startFromContext(state, source, platform)
+    if (source.config !== undefined) state.platform = state.image.platform
   }
 
   private async image(state: StageState, platform: Platform): Promise<ResolvedSource> {
@@ -194,7 +206,8 @@ class Planner {
       )
     }
     if (!(error instanceof BuildError) || error.location !== undefined) return error
-    return new BuildError(error.code, error.message, {
+    const hint = isMissing ? suggestion(state.baseName, [...this.graph.names(), ...COMMON_IMAGES]) : ''
+    return new BuildError(error.code, error.message + hint, {
       location: state.location,
       data: error.data,
       cause: error,
@@ -221,14 +234,20 @@ class Planner {
         state.platform = detectPlatform(source.config, platform, this.platforms.build)
       }
     }
-    if (source.op !== undefined) state.edge = this.sourceEdge(state, source.op, source.name)
+    const { op, name } = source
+    if (op !== undefined) state.edge = this.sourceEdge(op, state.label(`FROM ${name}`, undefined))
   }
 
-  private sourceEdge(state: StageState, op: Op, name: string): Edge {
-    const label = state.label(
-      op.kind === 'image' ? `FROM ${name}` : `[context ${name}] load from client`,
-      undefined,
-    )
+  private startFromContext(state: StageState, source: ResolvedSource, platform: Platform): void {
+    state.platform = platform
+    state.image = source.config === undefined ? emptyDraft(platform) : draftOfImage(source.config)
+    const { op, name, context = name } = source
+    if (op === undefined) return
+    const what = op.kind === 'image' ? name.replace(/@.*$/, '') : 'load from client'
+    state.edge = this.sourceEdge(op, internalLabel(`[context ${context}] ${what}`, state.location))
+  }
+
+  private sourceEdge(op: Op, label: VertexLabel): Edge {
     const known = this.sourceEdges.get(op)
     if (known !== undefined) return known
     const edge = edgeOf({ op, inputs: [], label, ignoreCache: false })
@@ -242,8 +261,8 @@ class Planner {
     state.platform ??= this.platforms.target
     state.loadImageEnv()
     const { WorkingDir, User } = state.image.config
-    if (WorkingDir !== undefined && WorkingDir !== '') state.directory = absolute(WorkingDir)
-    if (User !== undefined) state.user = User
+    if (WorkingDir !== undefined && WorkingDir !== '') setDirectory(state, WorkingDir)
+    if (User !== undefined && User !== '') setUser(state, User)
     for (const command of state.commands) dispatch(state, command, this.context)
   }
 
@@ -252,13 +271,10 @@ class Planner {
     if (labels !== undefined && labels.size > 0) {
       target.image.config.Labels = { ...target.image.config.Labels, ...Object.fromEntries(labels) }
     }
-    const { implicitTarget, target: platform } = this.platforms
-    if (!implicitTarget) target.image.platform = platform
+    const { implicitTarget, target: asked } = this.platforms
+    const platform = implicitTarget ? target.image.platform : askedPlatform(target.image.platform, asked)
+    target.image.platform = normalizePlatform(platform)
   }
-}
-
-function absolute(path: string): string {
-  return path.startsWith('/') ? path : `/${path}`
 }
 
 /** Triggers that the ONBUILD lines of a stage in this file leave for its child stages. */
@@ -272,6 +288,30 @@ function onBuildOf(base: StageState): string[] {
 function detectPlatform(image: ImageConfig, target: Platform, build: Platform): Platform {
   if (image.os === target.os && image.architecture === target.architecture) return target
   return image.os === build.os && image.architecture === build.architecture ? build : target
+}
+
+/** What was asked for; variant and version stay the image's where system and architecture are the same. */
+function askedPlatform(image: Platform, asked: Platform): Platform {
+  const isSame = image.os === asked.os && image.architecture === asked.architecture
+  if (!isSame) return asked
+  return { ...image, ...Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== '')) }
+}
+
+/** SOURCE_DATE_EPOCH as the number that it means, wherever it is declared; an empty one is none. */
+function withEpoch(
+  globalArgs: EnvList,
+  buildArgs: ReadonlyMap<string, string>,
+): { readonly globalArgs: EnvList; readonly buildArgs: ReadonlyMap<string, string> } {
+  const name = 'SOURCE_DATE_EPOCH'
+  const value = buildArgs.get(name) ?? globalArgs.get(name)
+  if (value === undefined) return { globalArgs, buildArgs }
+  const epoch = epochOf(value)
+  const given = new Map(buildArgs)
+  if (epoch === undefined) given.delete(name)
+  else if (given.has(name)) given.set(name, String(epoch))
+  if (globalArgs.get(name) === undefined) return { globalArgs, buildArgs: given }
+  const globals = epoch === undefined ? globalArgs.delete(name) : globalArgs.set(name, String(epoch))
+  return { globalArgs: globals, buildArgs: given }
 }
 
 /** ARG lines before the first FROM, on top of the automatic arguments; later defaults see earlier values. */
@@ -314,7 +354,7 @@ function proxyEnv(buildArgs: ReadonlyMap<string, string>): [string, string][] {
 function epochOf(value: string | undefined): number | undefined {
   if (value === undefined || value === '') return undefined
   const seconds = Number(value)
-  if (/^\d+$/.test(value) && seconds <= 253_402_300_799) return seconds
+  if (/^[+-]?\d+$/.test(value) && Math.abs(seconds) <= 253_402_300_799) return seconds
   throw new BuildError('OPTION_INVALID', `invalid SOURCE_DATE_EPOCH: ${value}: expected seconds since 1970`, {
     data: { option: 'SOURCE_DATE_EPOCH', value },
   })

@@ -9,7 +9,7 @@ import {
   mountSource,
   parseInstruction,
   parsePlatform,
-  suggest,
+  suggestion,
   type Dockerfile,
   type Instruction,
   type Stage,
@@ -21,6 +21,7 @@ export const SCRATCH = 'scratch'
 
 export interface StageGraphOptions {
   readonly globalArgs: EnvList
+  readonly buildPlatform: Platform
   /** Whether a stage of this name skips the cache; '' for a stage without a name. */
   readonly isNoCache: (name: string) => boolean
 }
@@ -38,6 +39,11 @@ export class StageGraph {
   ) {
     for (const stage of dockerfile.stages) this.addStage(stage)
     this.stageCount = this.states.length
+  }
+
+  /** Finds what the stages take from each other. @throws BuildError STAGE_CIRCULAR, STAGE_NOT_FOUND; DockerfileError */
+  connect(): void {
+    const { dockerfile } = this
     for (const state of this.states.slice()) {
       const { stage } = state
       if (stage === undefined) continue
@@ -53,12 +59,17 @@ export class StageGraph {
     if (name === undefined || name === '') return this.states[this.stageCount - 1]!
     const found = this.byName.get(name.toLowerCase())
     if (found !== undefined) return found
-    const near = suggest(name, [...this.byName.keys()])
+    const hint = suggestion(name, this.names())
     throw new BuildError(
       'STAGE_NOT_FOUND',
-      `target stage ${JSON.stringify(name)} could not be found${near === undefined ? '' : ` (did you mean ${near}?)`}`,
+      `target stage ${JSON.stringify(name)} could not be found${hint}`,
       { data: { stage: name, stages: [...this.byName.keys()] } },
     )
+  }
+
+  /** As progress names them: `stage-0` for a stage without a name. */
+  names(): string[] {
+    return this.states.flatMap(({ displayName }) => (displayName === '' ? [] : [displayName]))
   }
 
   /** The stages that a stage needs, itself included, in the order in which they are planned. */
@@ -83,7 +94,7 @@ export class StageGraph {
   /** Puts the triggers of a base in front of a stage's instructions. @returns whether they name further stages */
   addTriggers(state: StageState, triggers: readonly string[]): boolean {
     const commands = triggers.map((text) => {
-      const instruction = parseInstruction(text, { file: this.dockerfile.file })
+      const instruction = parseInstruction(text, { file: this.dockerfile.file, at: state.location })
       if (
         instruction.kind === 'from' ||
         instruction.kind === 'onbuild' ||
@@ -114,6 +125,7 @@ export class StageGraph {
         location,
       )
     }
+    // In any case: what has capitals could be no image either.
     const state = new StageState(stage, name, this.byName.get(name.toLowerCase()), location)
     state.platform = this.platformOf(stage, location)
     state.ignoreCache = this.options.isNoCache(stage.name ?? '')
@@ -127,13 +139,19 @@ export class StageGraph {
     const { platform } = stage.from
     if (platform === undefined) return undefined
     const { escape } = this.dockerfile
-    const value = expandWord(platform, this.options.globalArgs.map, { escape, at: location }).value
-    if (value !== '') return parsePlatform(value, location)
-    throw new DockerfileError(
-      'ARGUMENT_INVALID',
-      `empty platform value from expression ${platform}`,
-      location,
-    )
+    const { globalArgs, buildPlatform } = this.options
+    const { value, unset } = expandWord(platform, globalArgs.map, { escape, at: location })
+    const hint =
+      [...unset].map((name) => suggestion(name, globalArgs.map.keys())).find((text) => text !== '') ?? ''
+    const fail = (message: string): DockerfileError =>
+      new DockerfileError('ARGUMENT_INVALID', message + hint, location)
+    if (value === '') throw fail(`empty platform value from expression ${platform}`)
+    try {
+      return parsePlatform(value, location, buildPlatform)
+    } catch (error) {
+      if (!(error instanceof DockerfileError)) throw error
+      throw fail(error.message.replace(`parse platform ${value}:`, `parse platform ${platform}:`))
+    }
   }
 
   private add(state: StageState): void {
@@ -180,7 +198,7 @@ export class StageGraph {
     }
     if (!/^[+-]?\d+$/.test(from)) return this.named(from, location)
     const index = Number(from)
-    if (index >= 0 && index < this.stageCount) return this.states[index]!
+    if (index >= 0 && index < this.states.length) return this.states[index]!
     throw new BuildError('STAGE_NOT_FOUND', `invalid stage index ${index}`, {
       location,
       data: { stage: from },

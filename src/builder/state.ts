@@ -39,6 +39,8 @@ export class StageState {
   /** The base is known (`resolveBases`). */
   resolved = false
   hasOnBuild = false
+  /** No context of the stage's name was looked for yet. */
+  replaceable = true
   commands: Command[] = []
   ignoreCache = false
   /** Name in progress; '' when there is only one stage. */
@@ -51,7 +53,7 @@ export class StageState {
     readonly stage: Stage | undefined,
     /** Image, stage or context name after expansion. */
     readonly baseName: string,
-    readonly base: StageState | undefined,
+    public base: StageState | undefined,
     readonly location: SourceLocation,
   ) {
     this.displayName = stage === undefined ? '' : (stage.name ?? `stage-${stage.index}`)
@@ -60,6 +62,16 @@ export class StageState {
 
   get name(): string | undefined {
     return this.stage?.name
+  }
+
+  /** A context takes the stage's place: nothing of the stage is planned. */
+  replace(): void {
+    this.base = undefined
+    this.commands = []
+    this.count = 0
+    this.ignoreCache = false
+    this.resolved = true
+    this.dispatched = true
   }
 
   /** Takes over what the stage below has; not its ONBUILD triggers. */

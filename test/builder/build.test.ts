@@ -253,6 +253,9 @@ RUN --mount=type=bind,source=d,target=/m --mount=type=secret,id=key --mount=type
 
   test('without an executor, and with one that does not take it', async () => {
     const it = { dockerfile: 'FROM base\nRUN x\n', base: {} }
+    await expect(
+      buildCase({ ...it, dockerfile: 'FROM base\nRUN --security=insecure x\n' }),
+    ).rejects.toMatchObject({ code: 'EXECUTOR_CAPABILITY', location: { range: { start: { line: 2 } } } })
     await expect(buildCase({ ...it, options: { executor: [] } })).rejects.toMatchObject({
       code: 'EXECUTOR_MISSING',
     })
@@ -276,6 +279,8 @@ RUN --mount=type=bind,source=d,target=/m --mount=type=secret,id=key --mount=type
   test.each([
     ['the script of the shell', 'RUN <<EOF\nwrite /x 1\nEOF\n', 'x'],
     ['a file that is executed', 'RUN <<EOF\n#!/bin/any\nwrite /y 1\nEOF\n', 'y'],
+    ['a quoted delimiter with blanks', 'RUN <<"E O F"\nwrite /q 1\nE O F\n', 'q'],
+    ['blanks before the delimiter', 'RUN << EOF\nwrite /s 1\nEOF\n', 's'],
     ['with tabs taken off', 'RUN <<-EOF\n\twrite /z 1\n\tEOF\n', 'z'],
   ])('here-document: %s', async (_name, text, path) => {
     const { tree } = await buildCase({ dockerfile: `FROM base\n${text}`, base: {} })

@@ -1,5 +1,6 @@
 // Builds over values: trees in a line-per-entry notation, a clock that stands, base images made on the spot, and stores that
 // count what is done to them.
+import type { Platform } from '../../src/descriptor.js'
 import type { Env } from '../../src/env.js'
 import { build, type BuildOptions, type BuildResult } from '../../src/builder/build.js'
 import type { ExecRequest, Executor } from '../../src/builder/executor.js'
@@ -114,12 +115,12 @@ export async function addImage(
   files: TreeText,
   config: ContainerConfig = {},
   history: readonly HistoryEntry[] = [{ created_by: 'base', created: '2020-01-01T00:00:00Z' }],
+  platform: Platform = { os: 'linux', architecture: 'amd64' },
 ): Promise<void> {
   const layer = await commitDiff(store, EMPTY_TREE, treeOf(files))
   const image = await writeImage(store.blobs, {
     config: {
-      os: 'linux',
-      architecture: 'amd64',
+      ...platform,
       config,
       rootfs: { type: 'layers', diff_ids: [layer.diffID] },
       history,
@@ -162,9 +163,10 @@ export async function buildCase(
 /** The error of a build that must fail. */
 export async function failureOf(
   it: Case,
+  store?: Store,
 ): Promise<Error & { code?: string; data?: Record<string, unknown> }> {
   try {
-    await buildCase(it)
+    await buildCase(it, store)
   } catch (error) {
     return error as Error
   }

@@ -283,6 +283,27 @@ describe('contexts', () => {
     expect(textOf(await openTree(store, layers), false)).toEqual({ 'o/': '', 'o/l': `->${outside}/secret` })
   })
 
+  // A local source is a snapshot of its own in BuildKit, so an image on it has its files as the first layer.
+  test.each([
+    ['COPY', 'FROM files\nCOPY f1 /x\n', { 'd/': '', 'd/n': '=named', x: '=1' }, 2],
+    ['COPY --link', 'FROM files\nCOPY --link f1 /x\n', { 'd/': '', 'd/n': '=named', x: '=1' }, 2],
+    ['RUN', 'FROM files\nRUN write /x 2\n', { 'd/': '', 'd/n': '=named', x: '=2' }, 2],
+    ['config only', 'FROM files\nENV A=1\n', { 'd/': '', 'd/n': '=named' }, 1],
+    ['the stage itself', 'FROM scratch\nFROM scratch AS files\n', { 'd/': '', 'd/n': '=named' }, 1],
+  ])('a folder as the base: %s', async (_, dockerfile, want, layers) => {
+    const path = folder()
+    mkdirSync(join(path, 'd'))
+    writeFileSync(join(path, 'd/n'), 'named')
+    const { tree, config } = await buildCase({
+      dockerfile,
+      context: { f1: '=1' },
+      options: { contexts: { files: path } },
+    })
+    expect(textOf(tree, false)).toEqual(want)
+    expect(config.rootfs.diff_ids).toHaveLength(layers)
+    expect(config.history!.filter(({ empty_layer }) => empty_layer !== true)).toHaveLength(layers)
+  })
+
   test("named contexts: a folder, a tree, an image, a layout; under a stage's name they replace it", async () => {
     const path = folder()
     writeFileSync(join(path, 'n'), 'named')

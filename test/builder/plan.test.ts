@@ -3,7 +3,16 @@ import { describe, expect, test } from 'vitest'
 import { readImage } from '../../src/oci/index.js'
 import { createMemoryStore } from '../../src/store/index.js'
 import { CONFIG_ROWS } from './data/plan.js'
-import { addImage, buildCase, failureOf, fixedEnv, outputRecorder, type Case } from './fixtures.js'
+import {
+  addImage,
+  buildCase,
+  failureOf,
+  fixedEnv,
+  outputRecorder,
+  textOf,
+  treeOf,
+  type Case,
+} from './fixtures.js'
 
 const CONTEXT = { f1: '=1', 'd/a': '=a' }
 
@@ -88,7 +97,8 @@ describe('config and history', () => {
         platform: { os: 'linux', architecture: 'arm64', variant: 'v8' },
       },
     })
-    expect(config).toMatchObject({ os: 'linux', architecture: 'arm64', variant: 'v8' })
+    expect(config).toMatchObject({ os: 'linux', architecture: 'arm64' })
+    expect(config.variant).toBeUndefined() // platforms.Normalize: v8 goes without saying
     expect(config.config!.Labels).toEqual({ a: '2', b: '3' })
   })
 
@@ -149,6 +159,18 @@ describe('ARG', () => {
       'default',
     ],
     [
+      'SOURCE_DATE_EPOCH is the number that it means',
+      'FROM base\nARG SOURCE_DATE_EPOCH\nRUN env SOURCE_DATE_EPOCH',
+      { SOURCE_DATE_EPOCH: '007' },
+      '7',
+    ],
+    [
+      'an empty SOURCE_DATE_EPOCH is none',
+      'FROM base\nARG SOURCE_DATE_EPOCH\nRUN env SOURCE_DATE_EPOCH',
+      { SOURCE_DATE_EPOCH: '' },
+      '(unset)',
+    ],
+    [
       'automatic ones can be overridden',
       'FROM base\nARG TARGETARCH\nRUN env TARGETARCH',
       { TARGETARCH: 'x' },
@@ -202,6 +224,48 @@ describe('stages', () => {
     expect(await paths('one')).toEqual(['one'])
     expect(await paths('TWO')).toEqual(['one', 'two'])
     expect(await paths(undefined)).toEqual(['three'])
+  })
+
+  test('TARGETSTAGE is what --target says', async () => {
+    const dockerfile = 'FROM base AS One\nARG TARGETSTAGE\nRUN env TARGETSTAGE\nFROM base AS last\n'
+    expect(await environment(dockerfile, { target: 'one' })).toBe('one')
+  })
+
+  // convert.go buildDispatchStates: the context is looked for before the stage's base.
+  test("a context under a stage's name wins over an earlier stage, and nothing of the stage runs", async () => {
+    const seen: string[] = []
+    const { tree } = await buildCase({
+      dockerfile: 'FROM nothing AS a\nRUN exit 1\nFROM a AS b\nRUN exit 1\nFROM b\nCOPY f1 /x\n',
+      context: CONTEXT,
+      options: {
+        contexts: { b: treeOf({ v: '=value' }) },
+        onEvent: (event) => {
+          if (event.kind === 'step-planned') seen.push(event.name)
+        },
+      },
+    })
+    expect(textOf(tree, false)).toEqual({ v: '=value', x: '=1' })
+    expect(seen.toSorted()).toEqual([
+      '[context b] load from client',
+      '[internal] load build context',
+      '[stage-2 1/1] COPY f1 /x',
+    ])
+  })
+
+  test('the platform that is asked for keeps variant and version of an image of the same platform', async () => {
+    const store = createMemoryStore({ env: fixedEnv })
+    await addImage(store, 'arm:1', { a: '=1' }, {}, [], {
+      os: 'linux',
+      architecture: 'arm',
+      variant: 'v6',
+    })
+    const dockerfile = 'FROM arm:1\nCOPY f1 /\n'
+    const platformOf = async (platform: NonNullable<Case['options']>['platform']) => {
+      const { config } = await buildCase({ dockerfile, context: CONTEXT, options: { platform } }, store)
+      return [config.os, config.architecture, config.variant]
+    }
+    expect(await platformOf({ os: 'linux', architecture: 'arm' })).toEqual(['linux', 'arm', 'v6'])
+    expect(await platformOf(undefined)).toEqual(['linux', 'arm', 'v6'])
   })
 
   test('of two stages with one name the last counts [live]', async () => {
@@ -416,6 +480,67 @@ describe('checks in a build', () => {
 })
 
 describe('errors', () => {
+  test.each([
+    [
+      'COPY --chmod=8 f1 /',
+      "invalid chmod parameter: '8'. it should be octal string and between 0 and 07777",
+    ],
+    [
+      'COPY --chmod=10000 f1 /',
+      "invalid chmod parameter: '10000'. it should be octal string and between 0 and 07777",
+    ],
+    ['RUN --mount=type=ssh,source=x true', 'ssh does not support source'],
+    ['ADD --checksum=sha256:12 https://h/x /', 'invalid checksum digest length'],
+    ['ADD --checksum=md5:12 https://h/x /', 'unsupported digest algorithm'],
+    ['ADD --checksum=12 https://h/x /', 'invalid checksum digest format'],
+  ])('%s: %s', async (line, message) => {
+    const error = await failureOf({ dockerfile: `FROM scratch\n${line}\n`, context: CONTEXT })
+    expect(error).toMatchObject({
+      name: 'DockerfileError',
+      message,
+      location: { range: { start: { line: 2 } } },
+    })
+  })
+
+  test.each([
+    ['FROM --platform=$NOPE scratch', 'empty platform value from expression $NOPE'],
+    [
+      'ARG P=x\nFROM --platform=$P scratch',
+      'failed to parse platform $P: "x": unknown operating system or architecture: invalid argument',
+    ],
+    [
+      'ARG PLAT=linux\nFROM --platform=$PLATT scratch',
+      'empty platform value from expression $PLATT (did you mean PLAT?)',
+    ],
+  ])('%s', async (dockerfile, message) => {
+    expect(await failureOf({ dockerfile })).toMatchObject({ name: 'DockerfileError', message })
+  })
+
+  test('a base image that is not there: the nearest name', async () => {
+    expect((await failureOf({ dockerfile: 'FROM scratch AS build\nFROM biuld\n' })).message).toMatch(
+      /\(did you mean build\?\)$/,
+    )
+    expect((await failureOf({ dockerfile: 'FROM alpin\n' })).message).toMatch(/\(did you mean alpine\?\)$/)
+  })
+
+  test('an unknown target comes before faults of the stages', async () => {
+    const dockerfile = 'FROM scratch\nCOPY --from=9 / /\n'
+    expect(await failureOf({ dockerfile, options: { target: 'stage-1' } })).toMatchObject({
+      code: 'STAGE_NOT_FOUND',
+      message: 'target stage "stage-1" could not be found (did you mean stage-0?)',
+    })
+  })
+
+  test('ONBUILD triggers that cannot be read point at FROM', async () => {
+    const store = createMemoryStore({ env: fixedEnv })
+    await addImage(store, 'bad:1', {}, { OnBuild: ['COPY --nope a b'] })
+    const error = await failureOf({ dockerfile: 'FROM scratch AS x\nFROM bad:1\n' }, store)
+    expect(error).toMatchObject({
+      code: 'UNKNOWN_FLAG',
+      location: { file: 'Dockerfile', range: { start: { line: 2 } } },
+    })
+  })
+
   test.each([
     [
       'a device',

@@ -71,6 +71,15 @@ export class ExecOp implements Op {
   private async execute(inputs: readonly Result[], context: RunContext): Promise<Result> {
     const { spec } = this.definition
     const { services } = this
+    if (spec.security === 'insecure') {
+      throw new BuildError(
+        'EXECUTOR_CAPABILITY',
+        'security.insecure is not allowed: no executor is privileged',
+        {
+          data: { security: spec.security },
+        },
+      )
+    }
     const trees = await Promise.all(inputs.map((input) => input.tree()))
     const root = spec.mounts.find(({ dest }) => dest === '/')?.input ?? -1
     const lower = root === -1 ? EMPTY_TREE : trees[root]!
@@ -119,7 +128,7 @@ export class ExecOp implements Op {
       argv: spec.args,
       commandLine,
       env,
-      cwd: spec.cwd,
+      cwd: `/${normalizePath(spec.cwd)}`,
       user: spec.user ?? '',
       mounts: mounts.map(({ type, dest, readonly }) => ({ type, target: dest, readonly })),
       network: spec.network,

@@ -4,7 +4,7 @@
 import { storedResult } from '../cache.js'
 import { mergeOpDigest } from '../key.js'
 import type { CacheMap, Op, Result } from '../vertex.js'
-import type { OpServices } from './result.js'
+import { layersOf, type OpServices } from './result.js'
 
 export class MergeOp implements Op {
   readonly kind = 'merge'
@@ -19,8 +19,8 @@ export class MergeOp implements Op {
     return [{ digest: mergeOpDigest(this.inputCount), deps, preimage: new Map([['operation', 'merge']]) }]
   }
 
-  run(inputs: readonly Result[]): Promise<readonly Result[]> {
-    const layers = inputs.flatMap((input) => input.layers)
-    return Promise.resolve([storedResult(this.services.store, layers)])
+  async run(inputs: readonly Result[]): Promise<readonly Result[]> {
+    const layers = await Promise.all(inputs.map((input) => layersOf(this.services, input)))
+    return [storedResult(this.services.store, layers.flat())]
   }
 }

@@ -6,7 +6,7 @@ import type { Env } from '../../env.js'
 import type { Store } from '../../store/index.js'
 import { commitDiff, EMPTY_TREE, type Tree } from '../../unionfs/index.js'
 import { storedResult } from '../cache.js'
-import type { Result } from '../vertex.js'
+import type { LayerRef, Result } from '../vertex.js'
 
 /** When a layer was made, RFC 3339; on the descriptor in cache records, never in a manifest. */
 export const CREATED_ANNOTATION = 'buildkit/createdat'
@@ -33,13 +33,22 @@ export async function addLayer(
   lower: Tree,
   upper: Tree,
 ): Promise<Result> {
+  const below = lower === EMPTY_TREE ? base.layers : await layersOf(services, base)
+  return storedResult(services.store, [...below, await storeLayer(services, lower, upper)])
+}
+
+/** The layers of a result; a folder of the host, which has none, becomes one. */
+export async function layersOf(services: OpServices, result: Result): Promise<readonly LayerRef[]> {
+  const { layers } = result
+  if (layers.length > 0 || result === EMPTY_RESULT) return layers
+  return [await storeLayer(services, EMPTY_TREE, await result.tree())]
+}
+
+async function storeLayer(services: OpServices, lower: Tree, upper: Tree): Promise<LayerRef> {
   const { descriptor, diffID } = await commitDiff(services.store, lower, upper)
   await services.hold?.(descriptor.digest)
   const annotations = { ...descriptor.annotations, [CREATED_ANNOTATION]: timeText(services.env.now()) }
-  return storedResult(services.store, [
-    ...base.layers,
-    { descriptor: { ...descriptor, annotations }, diffID },
-  ])
+  return { descriptor: { ...descriptor, annotations }, diffID }
 }
 
 /** Nanoseconds since the epoch as RFC 3339, trailing zeros of the fraction left out as Go does. */
