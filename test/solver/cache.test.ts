@@ -105,7 +105,7 @@ describe('bytes of a record', () => {
     })
     const time = '80d095ffbc31'
     const links = `0201${'b'.repeat(40)}01${'c'.repeat(64)}01${'d'.repeat(40)}00`
-    const result = `${time}${time}0105ac02` + `01${'e'.repeat(64)}01ac020100`
+    const result = `${time}${time}0105ac0201${'e'.repeat(64)}01ac020100`
     expect(Buffer.from(bytes).toString('hex')).toBe(`0101${'a'.repeat(64)}${links}${result}`)
   })
 
