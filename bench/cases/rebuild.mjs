@@ -113,6 +113,8 @@ export async function* run({ quick }) {
 async function* measure({ quick, count, context, store, storePath }) {
   const files = `${count.toLocaleString('en')} files`
   const entries = walk(context)
+  // Below that the constant part of a build decides, which is another question.
+  const large = (target) => (count >= 10_000 ? target : undefined)
   const rounds = quick ? 5 : count > 10_000 ? 7 : 21
   const buildIt = (text) => build({ store, context, dockerfile: { text }, tags: ['bench'] })
 
@@ -142,7 +144,7 @@ async function* measure({ quick, count, context, store, storePath }) {
       if (outcomes(result).some((outcome) => outcome !== 'hit')) throw new Error('a rebuild missed')
     }),
     `walk + lstat, ${files}`,
-    '<= 1.35',
+    large('<= 1.35'),
   )
 
   await buildIt(OPTIMISED)
@@ -161,7 +163,7 @@ async function* measure({ quick, count, context, store, storePath }) {
       },
     ),
     `unchanged, optimised, ${files}`,
-    '<= 2.5',
+    large('<= 2.5'),
   )
 
   if (count > 10_000) return
@@ -178,6 +180,6 @@ async function* measure({ quick, count, context, store, storePath }) {
       () => spawn(args, (log) => log.includes('CACHED') && !/\] COPY[^\n]*\n#\d+ DONE/.test(log)),
     ),
     `node -e walk + lstat, ${files}`,
-    '<= 1.6',
+    large('<= 1.6'),
   )
 }
