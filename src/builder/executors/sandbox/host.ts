@@ -84,11 +84,13 @@ function tryOut(host: SandboxHost): string | undefined {
   }
 }
 
-/** A command that runs a shell script, with arguments, in a mount namespace of its own. */
+/**
+ * A command that runs a shell script, with arguments, as the first process of a pid namespace and in a mount namespace of
+ * its own. When the command is killed, everything in the namespace is, once the script has begun; see START in run.ts.
+ */
 export function namespaceCommand(host: SandboxHost, script: string, args: readonly string[] = []): string[] {
   const { programs, privileged } = host
   const own = privileged ? [] : ['--user', '--map-root-user']
-  // The signal at the parent's death covers the time until bwrap sets its own.
   return [
     programs.setpriv,
     '--pdeathsig',
@@ -96,6 +98,9 @@ export function namespaceCommand(host: SandboxHost, script: string, args: readon
     programs.unshare,
     ...own,
     '--mount',
+    '--pid',
+    '--fork',
+    '--kill-child=KILL',
     '--propagation',
     'private',
     programs.sh,

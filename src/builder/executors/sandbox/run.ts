@@ -6,7 +6,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import type { Writable } from 'node:stream'
+import type { Duplex, Writable } from 'node:stream'
 import { join, resolve } from 'node:path'
 import { BuildError, throwIfAborted } from '../../../errors.js'
 import { encodeTar, type Store, type TarInput } from '../../../store/index.js'
@@ -24,19 +24,25 @@ import { readUpperFolder } from './upper.js'
 const OPTIONS_FD = 3
 const SECRETS_FD = 4
 
+const GATE_FD = 5
+
 /**
- * Arguments: our pid, overlay options, its mount point, the folder for secrets or '', then the command. Ends when we had
- * gone before the death signal was set; then come the overlay, the secrets (an archive on a descriptor, unpacked into
- * memory), and the command in its place.
+ * Arguments: overlay options, its mount point, the folder for secrets or '', then the command.
+ *
+ * It asks at the gate before it does anything: by then the kernel knows that the script must die with its parent, and only
+ * who is alive, and has not been told to stop, answers. So no moment is left at which a kill could pass it by. Then come
+ * the overlay, the secrets (an archive on a descriptor, unpacked into memory), and the command in the script's place.
  */
-const START = `test "$PPID" = "$1" || exit 125
+const START = `echo ready >&${GATE_FD}
+read -r answer <&${GATE_FD} && test "$answer" = go || exit 125
+exec ${GATE_FD}<&-
 umask 022
-mount -t overlay overlay -o "$2" "$3" || exit 125
-if test -n "$4"; then
-  mount -t tmpfs -o mode=0700 tmpfs "$4" && tar -x -p --numeric-owner --same-owner -C "$4" -f - <&${SECRETS_FD} || exit 125
+mount -t overlay overlay -o "$1" "$2" || exit 125
+if test -n "$3"; then
+  mount -t tmpfs -o mode=0700 tmpfs "$3" && tar -x -p --numeric-owner --same-owner -C "$3" -f - <&${SECRETS_FD} || exit 125
 fi
 exec ${SECRETS_FD}<&-
-shift 4
+shift 3
 exec "$@"`
 
 /** A folder with layers and runs, and what runs in it. */
@@ -74,7 +80,6 @@ export class Sandbox {
     const files = this.#files(run, request, identity, places)
     const bubblewrap = bubblewrapArguments(request, identity, files)
     const command = namespaceCommand(this.#host, START, [
-      String(process.pid),
       options,
       join(run, 'merged'),
       places.secrets.length === 0 ? '' : join(run, 'secrets'),
@@ -188,12 +193,16 @@ async function execute(
     cwd: folder,
     // Our environment is not the RUN's affair, and /proc would show it.
     env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
-    stdio: [request.stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', 'pipe', 'pipe'],
+    stdio: [request.stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', 'pipe', 'pipe', 'pipe'],
   })
   send(child, OPTIONS_FD, [new TextEncoder().encode(input.options.map((option) => `${option}\0`).join(''))])
   send(child, SECRETS_FD, input.secrets.length === 0 ? [] : encodeTar(input.secrets.map(secretEntry)))
   let timedOut = false
-  const kill = (): boolean => child.kill('SIGKILL')
+  const closeGate = openGate(child)
+  const kill = (): boolean => {
+    closeGate()
+    return child.kill('SIGKILL')
+  }
   const timer = timeoutMs === undefined ? undefined : setTimeout(() => ((timedOut = true), kill()), timeoutMs)
   signal?.addEventListener('abort', kill, { once: true })
   const endStop = listenToStop(request.stop, child, kill)
@@ -215,6 +224,14 @@ async function execute(
     signal?.removeEventListener('abort', kill)
     endStop()
   }
+}
+
+/** Answers the script when it asks. @returns ends that: who asks later is turned away */
+function openGate(child: ChildProcess): () => void {
+  const gate = (child.stdio as readonly unknown[])[GATE_FD] as Duplex
+  gate.on('error', () => undefined)
+  gate.once('data', () => gate.end('go\n'))
+  return () => void gate.destroy()
 }
 
 const STOP_GRACE_MS = 10_000

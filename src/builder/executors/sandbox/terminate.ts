@@ -2,13 +2,13 @@
 import { readFileSync } from 'node:fs'
 
 /**
- * Sends SIGTERM to the command below a bubblewrap process: the second process of its pid namespace.
+ * Sends SIGTERM to the command below a bubblewrap process: the second process of the inner pid namespace.
  * @returns whether there was one; it may not have begun yet
  */
 export function terminateCommand(pid: number): boolean {
   for (const descendant of descendantsOf(pid)) {
     const ids = /^NSpid:\s*(.*)$/m.exec(read(`/proc/${descendant}/status`))?.[1]?.split(/\s+/) ?? []
-    if (ids.length < 2 || ids.at(-1) !== '2') continue
+    if (ids.length < 3 || ids.at(-1) !== '2') continue
     try {
       process.kill(descendant, 'SIGTERM')
     } catch {

@@ -106,8 +106,8 @@ class Rewriter {
     const text = literalText(target)
     if (text === undefined) return true
     if (/^\/dev\/(?:null|stdout|stderr|tty|fd\/\d)$/.test(text)) return false
-    const { fs, identity } = this.#dialect.process
-    if (identity.uid !== 0) return true
+    const { fs, identity, hasReadOnly } = this.#dialect.process
+    if (identity.uid !== 0 || hasReadOnly === true) return true
     if (!text.includes('/')) return false
     const parent = text.slice(0, text.lastIndexOf('/')) || '/'
     return !text.startsWith('/') || !isDirectory(fs, parent) || isDirectory(fs, text)

@@ -10,6 +10,8 @@ export interface ShellProcess {
   readonly view: UnionView
   readonly fs: ViewFs
   readonly identity: Identity
+  /** Some of the files cannot be changed by anyone: the root, or a mount. */
+  readonly hasReadOnly?: boolean
   /** Bits that are taken off the mode of what is created. */
   umask: number
   /** Handlers by condition name, set by `trap`. */

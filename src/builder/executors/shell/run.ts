@@ -31,7 +31,17 @@ function startProcess(request: ExecRequest, signal: AbortSignal | undefined): Sh
   const identity = resolveIdentity(request.user, readAccountFiles(request.view.fs))
   // Modes are set by the commands themselves, from the process's own umask.
   const fs = request.view.fsFor({ ...identity, umask: 0 })
-  return { view: request.view, fs, identity, umask: 0o022, traps: new Map(), signal }
+  const hasReadOnly = request.mounts.some(({ readonly }) => readonly) || isReadOnlyRoot(request)
+  return { view: request.view, fs, identity, hasReadOnly, umask: 0o022, traps: new Map(), signal }
+}
+
+function isReadOnlyRoot({ view }: ExecRequest): boolean {
+  try {
+    view.fs.accessSync('/', view.fs.constants.W_OK)
+    return false
+  } catch {
+    return true
+  }
 }
 
 function createBash(peer: Peer, process: ShellProcess, request: ExecRequest, invocation: Invocation): Bash {
