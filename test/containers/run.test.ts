@@ -344,10 +344,26 @@ describe('with the shell', () => {
       'stdout: from the image\nstdout: image web\nstdout: /\n',
     )
     const again = await runContainer(store, 'app', {
-      cmd: ['sh', '-c', 'cat /d/more && ! touch /d/x'],
+      cmd: ['sh', '-c', 'cat /d/more && ! touch /d/x; echo no > /d/y; echo "status $?"'],
       mounts: ['data:/d:ro'],
       executor: shellExecutor(),
     })
     expect(again.exitCode).toBe(0)
+    const said = lines(await readLog(store, again.info.id)).join('')
+    expect(said).toMatch(/stdout: more\nstdout: status 2\n/)
+    expect(said).toMatch(/stderr: .*\/d\/y: Read-only file system\n/)
+  })
+
+  test('a read-only root', async () => {
+    const store = await storeWithImage()
+    const { info } = await runContainer(store, 'app', {
+      cmd: ['sh', '-c', 'echo no > /x; echo "status $?"; echo yes > /d/y; cat /d/y; mkdir /z'],
+      mounts: ['data:/d'],
+      readOnlyRoot: true,
+      executor: shellExecutor(),
+    })
+    expect(info.exitCode).toBe(1)
+    expect(lines(await readLog(store, info.id)).join('')).toMatch(/stdout: status 2\nstdout: yes\n/)
+    expect((await containerChanges(store, info.id)).map(({ path }) => path)).toEqual(['/d'])
   })
 })
