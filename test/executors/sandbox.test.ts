@@ -330,16 +330,15 @@ describe('nothing stays', () => {
       view.fs.writeFileSync('/bin/busybox', readFileSync('${busybox}'), { mode: 0o755 })
       const executor = sandboxExecutor({ store: createMemoryStore(), folder: '${folder}' })
       await executor.run({ view, argv: ['/bin/busybox', 'sleep', '${mark}'], commandLine: '', env: [], cwd: '/', user: '', mounts: [], network: 'none', onOutput() {} })`
-      for (let round = 0; round < 5; round++) {
+      for (let round = 0; round < 12; round++) {
         const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
           stdio: ['ignore', 'ignore', 'inherit'],
         })
         const ended = new Promise((resolve) => child.once('exit', resolve))
-        // From well before the mount to well after the start.
-        const deadline = Date.now() + 5000
-        const isUp = (): boolean => processesWith(mark).length >= 3 || Date.now() > deadline
-        if (round === 0) await sleep(120)
-        else while (!isUp()) await sleep(20)
+        // From before the first process to well after the start of the command.
+        const deadline = Date.now() + 10_000
+        while (processesWith(folder).length < 2 && Date.now() < deadline) await sleep(2)
+        await sleep(round * 3)
         child.kill('SIGKILL')
         await ended
       }
