@@ -319,6 +319,6 @@ function fileNameOf(url: string): string {
 
 /** @see moby/buildkit frontend/dockerfile/dfgitutil ParseGitRef */
 function isGitSource(path: string): boolean {
-  if (/^(git:\/\/|ssh:\/\/|git@)/.test(path)) return true
+  if (/^(?:git:\/\/|ssh:\/\/|[A-Za-z0-9_-]+@[^\s/:]+:)/.test(path)) return true
   return /^https?:\/\/[^#?]*\.git(?:[#?].*)?$/.test(path)
 }

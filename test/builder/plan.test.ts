@@ -491,6 +491,11 @@ describe('errors', () => {
     ],
     ['RUN --mount=type=ssh,source=x true', 'ssh does not support source'],
     ['ADD --checksum=sha256:12 https://h/x /', 'invalid checksum digest length'],
+    ['ADD git@h:a/b.git /', 'ADD from git is not supported: git@h:a/b.git'],
+    ['ADD bob@h:a /', 'ADD from git is not supported: bob@h:a'],
+    ['ADD https://h/a.git#v1 /', 'ADD from git is not supported: https://h/a.git#v1'],
+    ['COPY ssh://h/a /', "source can't be a git ref for COPY"],
+    ['COPY https://h/a /', "source can't be a URL for COPY"],
     ['ADD --checksum=md5:12 https://h/x /', 'unsupported digest algorithm'],
     ['ADD --checksum=12 https://h/x /', 'invalid checksum digest format'],
   ])('%s: %s', async (line, message) => {
