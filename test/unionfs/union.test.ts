@@ -229,6 +229,25 @@ describe('large trees', () => {
     expect(() => view.fs.statSync('/d'.repeat(2048))).toThrow('ENAMETOOLONG')
   })
 
+  test('directories 18,000 deep, which only renames can make', () => {
+    const view = new UnionView()
+    const { fs } = view
+    const chain = '/d'.repeat(1500)
+    fs.mkdirSync(chain, { recursive: true })
+    for (let i = 0; i < 11; i++) {
+      fs.mkdirSync(`/e${chain}`, { recursive: true })
+      fs.renameSync('/d', `/e${chain}/d`)
+      fs.renameSync('/e/d', '/d')
+    }
+    const tree = view.snapshot()
+    let depth = 0
+    for (let node = tree.root; node.children?.get('d') !== undefined; node = node.children.get('d')!) depth++
+    expect(depth).toBe(12 * 1500)
+    const again = new UnionView(tree)
+    again.fs.chmodSync('/d', 0o700)
+    expect(again.snapshot().lookup('d')?.mode).toBe(0o700)
+  })
+
   test('a link loop ends', () => {
     const { fs } = new UnionView()
     fs.symlinkSync('b', '/a')

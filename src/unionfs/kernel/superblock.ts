@@ -105,15 +105,29 @@ export class Superblock {
 
   /** The present state as a node of an immutable tree. Cost follows what changed since the last call. */
   freeze(): TreeNode {
-    return freezeNode(this.root)
+    return freezeTree(this.root)
   }
 }
 
-function freezeNode(node: UpperNode): TreeNode {
-  if (node.frozen !== undefined) return node.frozen
-  const frozen = node.dir === undefined ? freezeLeaf(node) : freezeDirectory(node)
-  node.frozen = frozen
-  return frozen
+/** Freezes a node after all below it that changed. A loop, because directories may be deeper than a stack is. */
+function freezeTree(root: UpperNode): TreeNode {
+  const stack = [root]
+  for (let node = stack.at(-1); node !== undefined; node = stack.at(-1)) {
+    const depth = stack.length
+    if (node.frozen === undefined) pushChanged(node, stack)
+    if (stack.length > depth) continue
+    node.frozen ??= node.dir === undefined ? freezeLeaf(node) : freezeDirectory(node)
+    stack.pop()
+  }
+  return root.frozen!
+}
+
+/** The entries of a directory that have to be frozen before it. */
+function pushChanged(node: UpperNode, stack: UpperNode[]): void {
+  for (const name of node.dir?.pending ?? []) {
+    const child = node.child(name)
+    if (child instanceof UpperNode && child.frozen === undefined) stack.push(child)
+  }
 }
 
 function freezeLeaf(node: UpperNode): TreeNode {
@@ -163,7 +177,7 @@ function freezeChildren(node: UpperNode): Children {
   const changes = new Map<string, TreeNode | undefined>()
   for (const name of dir.pending) {
     const child = node.child(name)
-    const frozen = child instanceof UpperNode ? freezeNode(child) : child
+    const frozen = child instanceof UpperNode ? child.frozen : child
     if (before.get(name) !== frozen) changes.set(name, frozen)
   }
   return changes.size === 0 ? before : before.with(changes)

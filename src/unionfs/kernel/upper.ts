@@ -116,8 +116,16 @@ export class UpperNode {
   /** Notes that content or metadata changed: what snapshots know of this node and of the directories above is stale. */
   touch(): void {
     if (this.frozen === undefined) return
-    this.frozen = undefined
-    for (const link of this.links) link.parent.entryChanged(link.name)
+    // A loop: by renaming, directories become deeper than a stack is.
+    const stale: UpperNode[] = [this]
+    for (let node = stale.pop(); node !== undefined; node = stale.pop()) {
+      if (node.frozen === undefined) continue
+      node.frozen = undefined
+      for (const { parent, name } of node.links) {
+        ;(parent.dir!.pending ??= new Set()).add(name)
+        stale.push(parent)
+      }
+    }
   }
 
   /** Notes that the entry `name` of this directory is another one, or that it changed within. */
