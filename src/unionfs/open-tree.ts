@@ -6,8 +6,8 @@ import { LayerError } from '../errors.js'
 import { normalizePath } from '../path.js'
 import { commitLayer, openLayerBlob, scanTar, type BlobReader, type Store } from '../store/index.js'
 import { applySource } from './apply.js'
+import type { Change, ChangeSource } from './changeset.js'
 import { diffTrees } from './diff.js'
-import type { ChangeSource } from './changeset.js'
 import { contentSourceOf, encodeLayer, readChanges } from './layer-codec.js'
 import { decodeLayerIndex, encodeLayerIndex, type Xxh64 } from './layer-index.js'
 import { EMPTY_TREE, type Tree } from './tree.js'
@@ -121,14 +121,28 @@ function located(error: LayerError, archive: BlobReader, diffID: DiffID): LayerE
   })
 }
 
+export interface CommitDiffOptions {
+  /**
+   * Cut times to whole seconds, as containerd and Docker do in the layers that they write (containerd
+   * pkg/archive/tar.go): such layers need no PAX records for times. Default: nanoseconds are kept.
+   */
+  readonly wholeSeconds?: boolean
+}
+
 /**
  * Stores what makes `upper` out of `lower` as a layer: diff → tar → blob, contents read once and streamed. Equal trees
  * give the same digest on every machine. Idempotent.
  *
  * @throws LayerError as `encodeLayer`
  */
-export async function commitDiff(store: Store, lower: Tree, upper: Tree): Promise<LayerRef> {
-  const changeset = diffTrees(lower, upper)
+export async function commitDiff(
+  store: Store,
+  lower: Tree,
+  upper: Tree,
+  options: CommitDiffOptions = {},
+): Promise<LayerRef> {
+  const diff = diffTrees(lower, upper)
+  const changeset = options.wholeSeconds === true ? diff.map(inWholeSeconds) : diff
   const dataOffsets: number[] = []
   const tar = encodeLayer(changeset, {
     onEntry: (_index, _offset, dataOffset) => void dataOffsets.push(dataOffset),
@@ -137,4 +151,10 @@ export async function commitDiff(store: Store, lower: Tree, upper: Tree): Promis
   const index = encodeLayerIndex(changeset, await loadXxh64(), dataOffsets)
   await keepIndex(store, layer.diffID, index)
   return layer
+}
+
+/** Times before 1970 are cut towards the past, as their whole seconds are. */
+function inWholeSeconds(change: Change): Change {
+  if (change.kind !== 'put' || change.node.mtimeNsec === 0) return change
+  return { ...change, node: change.node.with({ mtimeNsec: 0 }) }
 }

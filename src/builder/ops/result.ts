@@ -45,7 +45,7 @@ export async function layersOf(services: OpServices, result: Result): Promise<re
 }
 
 async function storeLayer(services: OpServices, lower: Tree, upper: Tree): Promise<LayerRef> {
-  const { descriptor, diffID } = await commitDiff(services.store, lower, upper)
+  const { descriptor, diffID } = await commitDiff(services.store, lower, upper, { wholeSeconds: true })
   await services.hold?.(descriptor.digest)
   const annotations = { ...descriptor.annotations, [CREATED_ANNOTATION]: timeText(services.env.now()) }
   return { descriptor: { ...descriptor, annotations }, diffID }
