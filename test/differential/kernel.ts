@@ -30,7 +30,7 @@ function findLoader(): Loader {
 }
 
 /** A case takes a tenth of a second; an operation that blocks in the kernel would take forever. */
-const TIMEOUT_MS = 20_000
+const TIMEOUT_MS = 60_000
 
 /** Mounts and processes of its own, so that ending it ends whatever still runs or is mounted inside. */
 const NAMESPACES = ['--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child']
@@ -59,7 +59,10 @@ export function runOnKernel(testCase: Case): Promise<Outcome> {
       { maxBuffer: 256 * 1024 * 1024, timeout: TIMEOUT_MS, killSignal: 'SIGKILL' },
       (error, stdout, stderr) => {
         try {
-          if (error !== null) throw new Error(`kernel side failed: ${stderr}${error.message}`)
+          if (error !== null) {
+            const why = error.killed ? `no answer within ${TIMEOUT_MS} ms` : `${stderr}${error.message}`
+            throw new Error(`kernel side of seed ${testCase.seed} failed: ${why}`)
+          }
           resolve(outcomeOf(stdout, xattrsIn(readFileSync(join(work, 'final.tar')))))
         } catch (problem) {
           reject(problem as Error)
