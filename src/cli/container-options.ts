@@ -123,7 +123,7 @@ function asUsage<T>(read: () => T): T {
  */
 async function executorsOf(args: Arguments, store: Store, io: Io): Promise<readonly Executor[]> {
   const names = args.strings('executor')
-  if (names.length > 0 && names.some((name) => name !== 'auto')) return executors(args, store, io)
+  if (names.some((name) => name !== 'auto')) return executors(args, store, io)
   const auto = autoExecutor({
     store,
     onChoice({ executor, reason }) {
@@ -193,16 +193,22 @@ export async function runInBackground(
     .flatMap((name) => ['--executor', /[./]/.test(name) ? resolve(name) : name])
   const command = [process.argv[1]!, 'start', '--store', resolve(storePath(args, io.env)), ...choice, info.id]
   const child = spawn(process.execPath, command, { detached: true, stdio: 'ignore', cwd: '/' })
-  let hasEnded = false
-  child.once('exit', () => (hasEnded = true))
-  child.once('error', () => (hasEnded = true))
+  const ended = new Promise<true>((done) => {
+    child.once('exit', () => done(true))
+    child.once('error', () => done(true))
+  })
   const until = Date.now() + START_TIMEOUT_MS
-  while (!hasEnded && Date.now() < until) {
+  while (Date.now() < until) {
     const now = await findContainer(store, info.id).catch(() => undefined)
     if (now === undefined || now.status === 'running' || now.startedMs !== info.startedMs) break
-    await new Promise((done) => setTimeout(done, 20))
+    if (await Promise.race([ended, pause(20)])) break
   }
   child.unref()
+}
+
+async function pause(ms: number): Promise<false> {
+  await new Promise((done) => setTimeout(done, ms))
+  return false
 }
 
 /** Does something for each operand; what fails is said, and the rest goes on. @returns the exit code */

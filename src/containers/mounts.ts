@@ -23,10 +23,9 @@ export type MountRequest =
   | { readonly type: 'tmpfs'; readonly target: string }
 
 /** Modes of `-v` that mean nothing here: SELinux labels, propagation and consistency are matters of a kernel's mounts. */
-const IGNORED_MODES = new Set([
-  ...['z', 'Z', 'consistent', 'cached', 'delegated'],
-  ...['private', 'rprivate', 'shared', 'rshared', 'slave', 'rslave'],
-])
+const IGNORED_MODES = new Set(
+  'z Z consistent cached delegated private rprivate shared rshared slave rslave'.split(' '),
+)
 
 /**
  * `[SOURCE:]TARGET[:MODES]`: a name is a volume, an absolute path a host folder; without a source the volume is anonymous.
