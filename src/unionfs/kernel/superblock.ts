@@ -2,9 +2,8 @@
 // and link groups, and freezing into a tree again.
 import { childrenOf, type Children } from '../children.js'
 import { joinPath, parentOf, baseNameOf } from '../../path.js'
-import type { TreeNode } from '../node.js'
 import type { Mount } from './mounts.js'
-import { TreeNode as Node } from '../node.js'
+import { TreeNode } from '../node.js'
 import { UpperStorage } from './file-data.js'
 import { UpperNode } from './upper.js'
 
@@ -139,7 +138,7 @@ function freezeLeaf(node: UpperNode): TreeNode {
     // The content's digest, if it is known, stays known.
     return origin.with({ ...metaOf(node), nlink: node.nlink, origin: undefined })
   }
-  return new Node({
+  return new TreeNode({
     kind: node.kind,
     ino: node.ino,
     ...metaOf(node),
@@ -159,7 +158,7 @@ function freezeDirectory(node: UpperNode): TreeNode {
   const { origin } = node
   const isMetaSame = origin !== undefined && hasMetaOf(node, origin)
   if (isMetaSame && (origin.children ?? NO_CHILDREN) === children) return origin
-  return new Node({
+  return new TreeNode({
     kind: 'dir',
     ino: node.ino,
     ...metaOf(node),
