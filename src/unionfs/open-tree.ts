@@ -6,8 +6,8 @@ import { LayerError } from '../errors.js'
 import { normalizePath } from '../path.js'
 import { commitLayer, openLayerBlob, scanTar, type BlobReader, type Store } from '../store/index.js'
 import { applySource } from './apply.js'
-import type { Change, ChangeSource } from './changeset.js'
-import { diffTrees } from './diff.js'
+import type { ChangeSource, Changeset } from './changeset.js'
+import { diffTrees, sameInode } from './diff.js'
 import { contentSourceOf, encodeLayer, readChanges } from './layer-codec.js'
 import { decodeLayerIndex, encodeLayerIndex, type Xxh64 } from './layer-index.js'
 import { EMPTY_TREE, type Tree } from './tree.js'
@@ -142,7 +142,7 @@ export async function commitDiff(
   options: CommitDiffOptions = {},
 ): Promise<LayerRef> {
   const diff = diffTrees(lower, upper)
-  const changeset = options.wholeSeconds === true ? diff.map(inWholeSeconds) : diff
+  const changeset = options.wholeSeconds === true ? inWholeSeconds(lower, diff) : diff
   const dataOffsets: number[] = []
   const tar = encodeLayer(changeset, {
     onEntry: (_index, _offset, dataOffset) => void dataOffsets.push(dataOffset),
@@ -153,8 +153,17 @@ export async function commitDiff(
   return layer
 }
 
-/** Times before 1970 are cut towards the past, as their whole seconds are. */
-function inWholeSeconds(change: Change): Change {
-  if (change.kind !== 'put' || change.node.mtimeNsec === 0) return change
-  return { ...change, node: change.node.with({ mtimeNsec: 0 }) }
+/**
+ * Times before 1970 are cut towards the past, as their whole seconds are. A directory that then is what it was before is
+ * left out, so that a layer applied to its own base and compared again gives the same layer.
+ * @see containerd/continuity fs/diff_unix.go sameFsTime
+ */
+function inWholeSeconds(lower: Tree, diff: Changeset): Changeset {
+  const opaque = new Set(diff.flatMap((change) => (change.kind === 'opaque' ? [change.path] : [])))
+  return diff.flatMap((change) => {
+    if (change.kind !== 'put' || change.node.mtimeNsec === 0) return [change]
+    const node = change.node.with({ mtimeNsec: 0 })
+    const before = node.kind === 'dir' && !opaque.has(change.path) ? lower.lookup(change.path) : undefined
+    return before?.kind === 'dir' && sameInode(before, node) ? [] : [{ ...change, node }]
+  })
 }
