@@ -38,7 +38,8 @@ async function open(): Promise<Store> {
 async function run(store: Store, line: string, options: CreateContainerOptions = {}) {
   let output = ''
   const result = await runContainer(store, 'app', {
-    cmd: ['sh', '-c', line],
+    // One stream, so that lines come in their order.
+    cmd: ['sh', '-c', `exec 2>&1; ${line}`],
     executor: sandboxExecutor({ store }),
     onOutput: (_, bytes) => void (output += new TextDecoder().decode(bytes)),
     ...options,

@@ -2,28 +2,38 @@
 import { readFileSync } from 'node:fs'
 
 /**
- * Sends SIGTERM to the command below a bubblewrap process: the second process of the inner pid namespace.
+ * Sends SIGTERM to the command below a process: the child of bubblewrap's own process 1 in its pid namespace.
  * @returns whether there was one; it may not have begun yet
  */
 export function terminateCommand(pid: number): boolean {
-  for (const descendant of descendantsOf(pid)) {
-    const ids = /^NSpid:\s*(.*)$/m.exec(read(`/proc/${descendant}/status`))?.[1]?.split(/\s+/) ?? []
-    if (ids.length < 3 || ids.at(-1) !== '2') continue
-    try {
-      process.kill(descendant, 'SIGTERM')
-    } catch {
-      // It has ended meanwhile.
+  const parent = processOf(pid)
+  const isFirst = parent.name === 'bwrap' && parent.ids.at(-1) === '1'
+  for (const child of childrenOf(pid)) {
+    // bubblewrap may itself be the first in a namespace around; its child is then the first of an inner one.
+    if (isFirst && processOf(child).ids.length === parent.ids.length) {
+      try {
+        process.kill(child, 'SIGTERM')
+      } catch {
+        // It has ended meanwhile.
+      }
+      return true
     }
-    return true
+    if (terminateCommand(child)) return true
   }
   return false
 }
 
-function descendantsOf(pid: number): number[] {
-  const children = read(`/proc/${pid}/task/${pid}/children`)
+/** @see proc(5), /proc/pid/status, NSpid: the ids in each namespace, the innermost last */
+function processOf(pid: number): { readonly name: string | undefined; readonly ids: readonly string[] } {
+  const status = read(`/proc/${pid}/status`)
+  const ids = /^NSpid:\s*(.*)$/m.exec(status)?.[1]?.split(/\s+/) ?? []
+  return { name: /^Name:\s*(.*)$/m.exec(status)?.[1], ids }
+}
+
+function childrenOf(pid: number): number[] {
+  return read(`/proc/${pid}/task/${pid}/children`)
     .split(' ')
     .flatMap((text) => (text === '' ? [] : [Number(text)]))
-  return children.flatMap((child) => [child, ...descendantsOf(child)])
 }
 
 function read(path: string): string {
