@@ -238,14 +238,15 @@ class Copier {
       return
     }
     const there = absolute(to.target.startsWith('/') ? to.target : `${parentOf(dest)}/${to.target}`)
-    const found = this.#kernel.find(source, true)
-    if (typeof found !== 'string' && found.kind === 'dir') {
-      if (isBelow(absolute(target), there)) {
-        throw cpError('EINVAL', `cannot copy ${target} to a subdirectory of self ${there}`, dest)
-      }
-      if (isBelow(there, absolute(target))) {
-        throw cpError('SYMLINK_TO_SUBDIRECTORY', `cannot overwrite ${there} with ${target}`, dest)
-      }
+    const linked = this.#kernel.find(source, true)
+    if (typeof linked !== 'string' && linked.kind === 'dir' && isBelow(absolute(target), there)) {
+      throw cpError('EINVAL', `cannot copy ${target} to a subdirectory of self ${there}`, dest)
+    }
+    // Node looks at what the old link leads to, and fails where that is nothing.
+    const replaced = this.#kernel.find(dest, true)
+    if (typeof replaced === 'string') throw fsError(replaced, 'stat', dest)
+    if (replaced.kind === 'dir' && isBelow(there, absolute(target))) {
+      throw cpError('SYMLINK_TO_SUBDIRECTORY', `cannot overwrite ${there} with ${target}`, dest)
     }
     attempt('unlink', dest, undefined, () => names.unlink(this.#kernel, dest))
     attempt('symlink', target, dest, () => names.symlink(this.#kernel, target, dest))
