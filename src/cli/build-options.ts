@@ -168,14 +168,40 @@ export async function readAll(chunks: AsyncIterable<Uint8Array>): Promise<Uint8A
   return Buffer.concat(all)
 }
 
-/** A folder by its path; `-` is a tar, plain or compressed, on standard input. */
-async function context(args: Arguments, io: Io): Promise<Pick<BuildOptions, 'context'>> {
+/**
+ * A folder by its path. `-` is standard input: a tar, plain or compressed, or else a Dockerfile without a context, as
+ * docker build takes it.
+ */
+async function context(args: Arguments, io: Io): Promise<Pick<BuildOptions, 'context' | 'dockerfile'>> {
   const operand = args.operands[0]!
   if (operand !== '-') return { context: operand }
   if (args.string('file') === '-') throw new UsageError('the context and the Dockerfile cannot both be stdin')
+  const bytes = await readAll(io.stdin())
+  if (!isArchive(bytes)) return { dockerfile: { text: bytes, name: '<stdin>' } }
   const { tarContext } = await import('lamella/builder')
-  const { decompressStream } = await import('lamella/store')
-  return { context: await tarContext(decompressStream(io.stdin()), { signal: io.signal }) }
+  return { context: await tarContext(chunksOf(bytes), { signal: io.signal }) }
+}
+
+/** A tar by the magic of its first header; gzip, zstd, bzip2 and xz by theirs. */
+function isArchive(bytes: Uint8Array): boolean {
+  const magics = ['1f8b', '28b52ffd', '425a68', 'fd377a585a']
+  const head = Buffer.from(bytes.subarray(0, 5)).toString('hex')
+  return (
+    magics.some((magic) => head.startsWith(magic)) ||
+    Buffer.from(bytes.subarray(257, 262)).toString() === 'ustar'
+  )
+}
+
+async function* chunksOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes
+}
+
+/** `NAME:ADDRESS` or `NAME=ADDRESS`. */
+function extraHosts(args: Arguments): readonly string[] {
+  const hosts = args.strings('add-host')
+  const wrong = hosts.find((text) => !/^[^:=]+[:=].+$/.test(text))
+  if (wrong !== undefined) throw new UsageError(`--add-host ${wrong}: expected NAME:ADDRESS`)
+  return hosts
 }
 
 /** @throws UsageError that names the option */
@@ -184,8 +210,8 @@ export async function buildOptions(args: Arguments, io: Io, store: Store): Promi
   const outputs = args.strings('output').map((text) => parseOutput(text, (chunk) => io.write(chunk)))
   return {
     store,
-    ...(await context(args, io)),
     ...(await dockerfile(args, io)),
+    ...(await context(args, io)),
     tags: args.strings('tag'),
     target: args.string('target'),
     buildArgs: pairs(args, 'build-arg', io.env),
@@ -193,7 +219,7 @@ export async function buildOptions(args: Arguments, io: Io, store: Store): Promi
     contexts: pairs(args, 'build-context', {}),
     ...platform(args),
     ...network(args),
-    extraHosts: args.strings('add-host'),
+    extraHosts: extraHosts(args),
     executor: await executors(args, store, io),
     secrets: secrets(args, io.env),
     noCache: args.flag('no-cache'),

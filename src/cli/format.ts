@@ -1,4 +1,5 @@
-// How the CLI writes numbers, times and tables.
+// How the CLI writes numbers, times and tables, and reads durations.
+import { UsageError } from './command.js'
 
 const UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB']
 
@@ -66,6 +67,14 @@ export function printable(text: string): string {
   })
 }
 
+/** The inverse of `printable`: `caf\\xe9` is the name that is printed so. A `\\xNN` that stood in the name itself is not told apart. */
+export function parsePrintable(text: string): string {
+  return text.replace(/\\x([0-9a-f]{2})/g, (_, hex: string) => {
+    const byte = Number.parseInt(hex, 16)
+    return String.fromCharCode(byte < 0x80 ? byte : 0xdc00 | byte)
+  })
+}
+
 const MODE_TYPES: Readonly<Record<string, string>> = {
   file: '-',
   dir: 'd',
@@ -84,4 +93,21 @@ export function formatMode(kind: string, mode: number): string {
     return (rwx & 4 ? 'r' : '-') + (rwx & 2 ? 'w' : '-') + x
   }
   return (MODE_TYPES[kind] ?? '?') + bits(6, 0o4000, 'sS') + bits(3, 0o2000, 'sS') + bits(0, 0o1000, 'tT')
+}
+
+const DURATION_UNITS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+}
+
+/** Milliseconds of `48h`, `1h30m`. @throws UsageError that names the option */
+export function duration(text: string, option: string): number {
+  if (!/^(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+$/.test(text)) {
+    throw new UsageError(`--${option} ${text}: expected a duration such as 48h or 1h30m`)
+  }
+  const parts = text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)
+  return [...parts].reduce((sum, [, number, unit]) => sum + Number(number) * DURATION_UNITS[unit!]!, 0)
 }

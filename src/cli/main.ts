@@ -105,7 +105,7 @@ async function version(): Promise<string> {
 }
 
 async function main(argv: readonly string[], io: Io): Promise<number> {
-  const [name, ...rest] = argv
+  const [name, ...rest] = globalOptionsLast(argv)
   if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
     if (name === 'help' && rest[0] !== undefined) return main([rest[0], '--help'], io)
     await io.write(overview())
@@ -124,6 +124,14 @@ async function main(argv: readonly string[], io: Io): Promise<number> {
     return 0
   }
   return command.run(args, io)
+}
+
+/** `lamella --store DIR images` is `lamella images --store DIR`. */
+function globalOptionsLast(argv: readonly string[]): readonly string[] {
+  const [first = '', second, third] = argv
+  if (first.startsWith('--store=') && second !== undefined) return [second, first, ...argv.slice(2)]
+  if (first !== '--store' || second === undefined || third === undefined) return argv
+  return [third, first, second, ...argv.slice(3)]
 }
 
 function unknownCommand(name: string): string {
@@ -167,10 +175,9 @@ try {
   process.exitCode = await main(process.argv.slice(2), io)
 } catch (error) {
   io.note(formatError(error))
-  if (error instanceof UsageError) io.note(`Try 'lamella ${process.argv[2] ?? ''} --help'.\n`)
-  process.exitCode = io.signal.aborted
-    ? EXIT_INTERRUPTED
-    : error instanceof UsageError
-      ? EXIT_USAGE
-      : EXIT_FAILURE
+  const isUsage =
+    error instanceof UsageError || (error as { code?: unknown } | null)?.code === 'OPTION_INVALID'
+  const name = process.argv[2] ?? ''
+  if (isUsage) io.note(`Try 'lamella ${Object.hasOwn(COMMANDS, name) ? `${name} ` : ''}--help'.\n`)
+  process.exitCode = io.signal.aborted ? EXIT_INTERRUPTED : isUsage ? EXIT_USAGE : EXIT_FAILURE
 }

@@ -81,7 +81,7 @@ export async function readMembers(
     unpack.destroy()
     await feeding.catch(() => {})
     if (error instanceof Error && 'code' in error) throw error
-    throw new ImageError('ARCHIVE_INVALID', `not a readable tar archive: ${(error as Error).message}`, {
+    throw new ImageError('ARCHIVE_INVALID', 'not a tar archive, or a damaged one', {
       cause: error,
     })
   }

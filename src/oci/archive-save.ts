@@ -278,6 +278,8 @@ async function writeMembers(
       entry.on('finish', () => resolve())
       entry.on('error', reject)
     })
+    // A blob that turns out to be damaged ends the loop below before anyone waits for this.
+    done.catch(() => {})
     for (const chunk of 'bytes' in member ? [member.bytes] : chunksOf(member.reader)) {
       throwIfAborted(options.signal)
       // oxlint-disable-next-line no-loop-func -- one entry at a time: the archive's format knows no other way

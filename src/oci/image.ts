@@ -148,11 +148,13 @@ async function putDocument(blobs: BlobStore, mediaType: string, bytes: Uint8Arra
 
 /**
  * Finds what a person means by an image's name: a ref, with `:latest` where no tag is given, a digest of a manifest in
- * the store, or the first characters (at least 6) of one that has a ref.
+ * the store, or the first characters (at least 6) of one that has a ref; `NAME@{N}` is what a ref pointed at N changes ago.
  *
  * @throws ImageError IMAGE_NOT_FOUND, with the names that are near, REFERENCE_INVALID
  */
 export async function resolveImage(store: Store, name: string): Promise<Descriptor> {
+  const version = AT_VERSION.exec(name)
+  if (version !== null) return formerTarget(store, refNameOf(version[1]!), Number(version[2]))
   const refs = await store.refs.list()
   const exact = refs.find((ref) => ref.name === name)
   if (exact !== undefined) return exact.target
@@ -170,6 +172,22 @@ export async function resolveImage(store: Store, name: string): Promise<Descript
     if (pinned !== undefined) return pinned.target
   }
   throw notFound(familiarName(reference), refs)
+}
+
+const AT_VERSION = /^(.+)@\{(\d{1,9})\}$/
+
+/** @throws ImageError IMAGE_NOT_FOUND when the ref has not changed that often, or was not there then */
+async function formerTarget(store: Store, name: string, back: number): Promise<Descriptor> {
+  const changes = await store.refs.history(name)
+  const target = back === 0 ? await store.refs.get(name) : changes[back - 1]?.before
+  if (target !== undefined) return target
+  throw new ImageError(
+    'IMAGE_NOT_FOUND',
+    `${name} has no version @{${back}}: it has changed ${changes.length} times`,
+    {
+      data: { name, changes: changes.length },
+    },
+  )
 }
 
 function matchesDigest(digest: string, name: string): boolean {

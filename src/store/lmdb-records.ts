@@ -89,10 +89,11 @@ export class LmdbRecordStore implements RecordStore {
     try {
       const head = new Uint8Array(2 * 65536)
       const count = fs.read(fd, head, 0)
-      // Its size comes after its metas: it only grows, and grows before a meta says so. A young one without metas may be
-      // about to get them from the process that makes it.
+      // Its size comes after its metas: it only grows, and grows before a meta says so. A young one without any bytes may
+      // be about to get its metas, in one write, from the process that makes it.
       const { size, mtimeMs } = fs.statFd(fd)
-      if (!isTorn(head.subarray(0, count), size) || Date.now() - mtimeMs < YOUNG_MS) return
+      if (!isTorn(head.subarray(0, count), size)) return
+      if (Date.now() - mtimeMs < YOUNG_MS && head.every((byte) => byte === 0)) return
     } finally {
       fs.close(fd)
     }

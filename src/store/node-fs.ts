@@ -1,5 +1,6 @@
 // DiskFs over node:fs. An effect file: nothing is decided here.
 import * as fs from 'node:fs'
+import { dirname } from 'node:path'
 import { errnoOf, type DiskFs, type FileStat, type OpenMode } from './disk-fs.js'
 
 const { O_APPEND, O_CREAT, O_EXCL, O_RDONLY, O_WRONLY } = fs.constants
@@ -78,7 +79,7 @@ export const nodeFs: DiskFs = {
   },
   readFile: (path) => unless(ABSENT, undefined, () => fs.readFileSync(path)),
   readDir: (path) => unless(['ENOENT'], undefined, () => fs.readdirSync(path)),
-  makeDir: (path) => void fs.mkdirSync(path, { recursive: true }),
+  makeDir: makeDirs,
   removeDir: (path) =>
     unless(['ENOENT', 'ENOTEMPTY', 'EEXIST'], false, () => {
       fs.rmdirSync(path)
@@ -120,4 +121,19 @@ function writeOnce(fd: number, bytes: Uint8Array, at: number): Promise<number> {
       error ? reject(error) : resolve(count),
     )
   })
+}
+
+/**
+ * mkdir -p. Not Node's own: where the system answers ENOENT for a parent that is there, as /proc does, its loop has no end.
+ */
+function makeDirs(path: string): void {
+  try {
+    fs.mkdirSync(path)
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    if (code === 'ENOENT' && dirname(path) !== path && !fs.existsSync(dirname(path))) {
+      makeDirs(dirname(path))
+      fs.mkdirSync(path)
+    } else if (fs.statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) throw error
+  }
 }

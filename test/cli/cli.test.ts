@@ -1,6 +1,15 @@
 // The command line as its user meets it: the built bin, started as a process.
 import { spawn, spawnSync } from 'node:child_process'
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -211,7 +220,7 @@ describe('build', () => {
     expect(readFileSync(at('root.tar'), 'latin1')).toContain('app/sub/b')
     expect(ok(['build', '-q', '-o', '-', context]).stdout).toContain('app/sub/b')
     expect(lamella(['build', '-o', 'type=zip,dest=x', context])).toMatchObject({
-      status: 1,
+      status: 2,
       stderr: expect.stringContaining('zip'),
     })
   })
@@ -239,6 +248,7 @@ describe('build', () => {
     expect({ status, stdout }).toEqual({ status: 0, stdout: expect.stringMatching(/^sha256:/) as string })
     expect(ok(['cat', 'app', '/app/sub/b']).stdout).toBe('two\n')
     expect(lamella(['build', '-f', '-', '-'])).toMatchObject({ status: 2 })
+    expect(ok(['build', '-q', '-'], { input: 'FROM scratch\nWORKDIR /x\n' }).stdout).toMatch(/^sha256:/)
   })
 
   test('SIGINT ends it with 130 and leaves no half-written record', async () => {
@@ -340,6 +350,31 @@ describe('looking at images', () => {
 })
 
 describe('names and archives', () => {
+  test('a damaged blob ends a save with its code, and leaves no file', () => {
+    ok(['build', '-q', '-t', 'app', context])
+    const [{ layers }] = JSON.parse(ok(['inspect', 'app']).stdout) as [{ layers: { digest: string }[] }]
+    const blob = join(scratch, 'store/blobs/sha256', layers[1]!.digest.slice(7))
+    const bytes = readFileSync(blob)
+    bytes[600]! ^= 1
+    chmodSync(blob, 0o644)
+    writeFileSync(blob, bytes)
+    const file = join(scratch, 'saved.tar')
+    const { status, stderr } = lamella(['save', '-o', file, 'app'])
+    expect(status).toBe(1)
+    expect(stderr).toMatch(/^ERROR: .*damaged.*\[DIGEST_MISMATCH\]\n$/)
+    expect(existsSync(file)).toBe(false)
+    expect(lamella(['save', 'app']).stderr).toMatch(/^ERROR: .*\[DIGEST_MISMATCH\]\n$/)
+  })
+
+  test('an earlier state of a name, wherever an image is named', () => {
+    ok(['build', '-q', '-t', 'app', context])
+    writeFileSync(join(context, 'a'), 'changed\n')
+    ok(['build', '-q', '-t', 'app', context])
+    expect(ok(['cat', 'app@{1}', '/app/a']).stdout).toBe('one\n')
+    expect(ok(['diff', 'app@{1}', 'app@{0}']).stdout).toContain('/app/a')
+    expect(ok(['--store', join(scratch, 'store'), 'cat', 'app', '/app/a']).stdout).toBe('changed\n')
+  })
+
   test('tag, reflog, rollback, rmi', () => {
     const first = ok(['build', '-q', '-t', 'app', context]).stdout.trim()
     writeFileSync(join(context, 'a'), 'changed\n')
@@ -417,6 +452,14 @@ describe('why, what if, and mistakes', () => {
     )
   })
 
+  test('a here-document of COPY is told apart by its content', () => {
+    dockerfile('FROM scratch\nARG V=1\nCOPY <<E /x\nv=$V\nE\n')
+    ok(['build', '-q', context])
+    const { stdout } = ok(['build', '--dry-run', '--build-arg', 'V=2', context])
+    expect(stdout).not.toContain('no longer in the store')
+    expect(stdout).toMatch(/content/)
+  })
+
   test('--dry-run predicts, and writes nothing', () => {
     ok(['build', '-q', '-t', 'app', context])
     const before = ok(['images', '--json']).stdout
@@ -426,6 +469,19 @@ describe('why, what if, and mistakes', () => {
     expect(stdout).toMatch(/MISS +\[2\/2\] COPY/)
     expect(ok(['images', '--json']).stdout).toBe(before)
     expect(ok(['build', '--dry-run', context]).stdout).toBe(stdout)
+  })
+
+  test('names with a newline and names that are not UTF-8 are found as they are printed', () => {
+    writeFileSync(join(context, 'sub/one\ntwo'), 'newline')
+    writeFileSync(Buffer.concat([Buffer.from(join(context, 'sub/caf')), Buffer.from([0xe9])]), 'latin-1')
+    ok(['build', '-q', '-t', 'app', context])
+    const names = '/app/sub/b\n/app/sub/caf\\xe9\n/app/sub/one\\x0atwo\n'
+    expect(ok(['ls', 'app', '/app/sub']).stdout).toBe(names)
+    expect(ok(['ls', 'app', 'app/sub/*']).stdout).toBe(names)
+    expect(ok(['ls', 'app', '**/{caf,one,b}*']).stdout).toBe(names)
+    expect(ok(['cat', 'app', '/app/sub/caf\\xe9']).stdout).toBe('latin-1')
+    expect(ok(['cat', 'app', '/app/sub/one\\x0atwo']).stdout).toBe('newline')
+    expect(ok(['why', 'app', '/app/sub/caf\\xe9']).stdout).toContain('COPY . .')
   })
 
   test('why: which instruction wrote a file, and which before', () => {
@@ -447,14 +503,17 @@ describe('why, what if, and mistakes', () => {
 
   test('--check, as text and as JSON', () => {
     dockerfile('FROM scratch\nMAINTAINER me\nCOPY . .\n')
-    expect(ok(['build', '--check', context]).stdout).toContain('MaintainerDeprecated')
-    const report = JSON.parse(ok(['build', '--check', '--json', context]).stdout) as {
+    const found = lamella(['build', '--check', context])
+    expect(found).toMatchObject({ status: 1, stdout: expect.stringContaining('MaintainerDeprecated') })
+    const report = JSON.parse(lamella(['build', '--check', '--json', context]).stdout) as {
       warnings: { ruleName: string }[]
     }
     expect(report.warnings.map(({ ruleName }) => ruleName)).toEqual(['MaintainerDeprecated'])
     writeFileSync(join(context, '.dockerignore'), 'a\n')
     dockerfile('FROM scratch\nCOPY a /\n')
-    expect(ok(['build', '--check', context]).stdout).toContain('CopyIgnoredFile')
+    expect(lamella(['build', '--check', context]).stdout).toContain('CopyIgnoredFile')
+    dockerfile('FROM scratch\nCOPY sub /\n')
+    expect(ok(['build', '--check', context]).stdout).toContain('no warnings')
     dockerfile('# check=error=true\nFROM scratch\nMAINTAINER me\n')
     expect(lamella(['build', '--check', context])).toMatchObject({ status: 1 })
   })

@@ -5,6 +5,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs'
@@ -340,6 +341,17 @@ describe('what lies beside the blobs', () => {
       await again.close()
     }
   })
+})
+
+test('a young cache index that is something else is begun anew too', async () => {
+  const { store, folder } = await open()
+  await store.records.write({ put: [['key', Buffer.alloc(50_000)]] })
+  await store.close()
+  rmSync(join(folder, 'lamella/records/recent'))
+  writeFileSync(join(folder, 'lamella/records/data.mdb'), Buffer.alloc(100_000, 'x'))
+  const again = await openDiskStore(folder, { durability: 'none' })
+  expect(again.records.get('key')).toBeUndefined()
+  await again.close()
 })
 
 async function writeRawRecord(folder: string, key: string, value: Uint8Array): Promise<void> {

@@ -1,5 +1,6 @@
 // The file operation: copy, mkdir and mkfile over trees. Content is never read for a copy; only archives of ADD are.
 // @see moby/buildkit solver/llbsolver/ops/file.go, solver/llbsolver/file/backend.go
+import { digestOf } from '../../digest.js'
 import { BuildError, throwIfAborted } from '../../errors.js'
 import { baseNameOf, joinPath, normalizePath } from '../../path.js'
 import { bytesSource, EMPTY_TREE, splitTime, Tree, TreeEditor, TreeNode } from '../../unionfs/index.js'
@@ -146,6 +147,7 @@ function preimageOf(title: string, definition: FileDefinition): Map<string, stri
       if (action.modeStr !== undefined) out.set(name('chmod'), action.modeStr)
       else if (action.mode !== -1) out.set(name('chmod'), action.mode.toString(8))
     } else out.set(name('path'), action.path)
+    if (action.kind === 'mkfile') out.set(name('content'), digestOf(action.data))
     if (action.owner !== undefined) out.set(name('chown'), ownerText(action.owner))
     if (action.timestampNs !== -1n)
       out.set(name('SOURCE_DATE_EPOCH'), String(action.timestampNs / 1_000_000_000n))

@@ -59,7 +59,7 @@ async function explain(
   )
 }
 
-/** Prints the build checks; exit code 1 when the file has errors or a violation counts as one. */
+/** Prints the build checks; exit code 1 when there is anything to say. */
 async function check(args: Arguments, io: Io): Promise<number> {
   const { lintDockerfile, formatChecks, formatChecksJson } = await import('lamella/builder')
   const path = args.string('file') ?? join(args.operands[0]!, 'Dockerfile')
@@ -74,7 +74,8 @@ async function check(args: Arguments, io: Io): Promise<number> {
     images: (name) => images.get(name),
   })
   await io.write(args.flag('json') ? formatChecksJson(report) + '\n' : formatChecks(report))
-  return report.error === undefined ? 0 : 1
+  // As `docker build --check`, whose status is that of the lint request.
+  return report.error === undefined && report.warnings.length === 0 ? 0 : 1
 }
 
 /** `<Dockerfile>.dockerignore`, else the context's. */
@@ -117,8 +118,9 @@ export const command: Command = {
   synopsis: '[options] CONTEXT',
   description:
     'Steps are cached under the keys that BuildKit gives them. The digest of the image goes to stdout, progress to stderr.\n' +
-    "RUN is carried out by an executor: the in-process shell (just-bash, when it is installed), a sandbox with the image's\n" +
-    'own binaries (Linux), or a module of yours. CONTEXT is a folder; - is a tar on stdin.',
+    "RUN is carried out by an executor: a sandbox with the image's own binaries (Linux), where this machine can run one,\n" +
+    'else the in-process shell (just-bash, when it is installed). CONTEXT is a folder; - is stdin: a tar, or a Dockerfile\n' +
+    'alone.',
   options: [
     { name: 'tag', short: 't', value: 'NAME', multiple: true, help: 'name the image; may be repeated' },
     {

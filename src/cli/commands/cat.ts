@@ -1,8 +1,14 @@
+import { encodePath } from 'lamella'
 import { UnionView } from 'lamella/unionfs'
 import { STORE, type Command } from '../command.js'
-import { openImageTree } from '../store.js'
+import { openImageTree, resolvePrinted } from '../store.js'
 
 const CHUNK_BYTES = 4 << 20
+
+/** As bytes: a name that is not UTF-8 has no string that node:fs would take. */
+function toHostPath(path: string): Buffer {
+  return Buffer.concat([Buffer.from('/'), encodePath(path)])
+}
 
 export const command: Command = {
   name: 'cat',
@@ -16,7 +22,12 @@ export const command: Command = {
     const { store, tree } = await openImageTree(args, io, name!)
     await using _ = store
     const { fs } = new UnionView(tree)
-    const fd = fs.openSync(`/${path!}`, 'r')
+    const found = resolvePrinted(tree, path!)
+    // An open of what is not there gives the system's own words.
+    const fd = fs.openSync(
+      found === undefined ? `/${path!.replace(/^\/+/, '')}` : toHostPath(found.path),
+      'r',
+    )
     const { size } = fs.fstatSync(fd)
     if (fs.fstatSync(fd).isDirectory()) fs.readSync(fd, new Uint8Array(1))
     for (let at = 0; at < size; at += CHUNK_BYTES) {

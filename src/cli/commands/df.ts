@@ -10,7 +10,7 @@ export const command: Command = {
   synopsis: '[options]',
   description:
     'Images with the bytes that only they need and those that others share, the build cache, and what nothing needs: the\n' +
-    "last is what 'lamella gc' removes.",
+    "last is what 'lamella gc' removes, once it is an hour old.",
   options: [{ name: 'verbose', help: 'list the records of the build cache' }, JSON_OUTPUT, STORE],
   operands: [0, 0],
   async run(args, io) {

@@ -18,6 +18,10 @@ export const command: Command = {
     { name: 'repair', help: 'repair what can be' },
     { name: 'remove-damaged', help: 'with --repair: also remove damaged blobs that cannot be made again' },
     { name: 'remove-dangling', help: 'with --repair: also remove names whose images are not whole' },
+    {
+      name: 'restore-index',
+      help: 'with --repair: make an unreadable index.json anew from the histories of names',
+    },
     { name: 'skip-content', help: 'do not hash blobs' },
     JSON_OUTPUT,
     STORE,
@@ -34,6 +38,7 @@ export const command: Command = {
       ? await repairStore(store, found, {
           removeDamaged: args.flag('remove-damaged'),
           removeDangling: args.flag('remove-dangling'),
+          restoreIndex: args.flag('restore-index'),
         })
       : undefined
     const left = (repair?.left ?? found).filter(({ severity }) => severity !== 'note')
@@ -44,7 +49,11 @@ export const command: Command = {
     } else {
       await io.write((repair?.repaired ?? []).map((problem) => `repaired  ${line(problem)}`).join(''))
       await io.write((repair?.left ?? found).map(line).join(''))
-      io.note(left.length === 0 ? 'the store is sound\n' : `${left.length} problems\n`)
+      io.note(
+        left.length === 0
+          ? 'the store is sound\n'
+          : `${left.length} ${left.length === 1 ? 'problem' : 'problems'}\n`,
+      )
     }
     return left.length === 0 ? 0 : 1
   },

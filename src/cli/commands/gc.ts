@@ -1,8 +1,13 @@
 import { cacheRoots } from 'lamella/builder'
-import { applyGc, planGc } from 'lamella/store'
+import { applyGc, planGc, type GcPlan } from 'lamella/store'
 import { JSON_OUTPUT, STORE, type Command } from '../command.js'
-import { formatBytes, shortDigest } from '../format.js'
+import { duration, formatBytes, shortDigest } from '../format.js'
 import { openStore } from '../store.js'
+
+/** What may belong to work that is not recorded yet. */
+function youngNote({ young }: GcPlan): string {
+  return young.length === 0 ? '' : `; ${young.length} are too young to tell and stay (--grace)`
+}
 
 export const command: Command = {
   name: 'gc',
@@ -11,11 +16,21 @@ export const command: Command = {
   description:
     'What an image, a lease or the build cache needs stays, and so does what is too young to tell. Safe while others\n' +
     "build. 'lamella prune' makes the build cache need less first.",
-  options: [{ name: 'dry-run', help: 'list what would go, and remove nothing' }, JSON_OUTPUT, STORE],
+  options: [
+    { name: 'grace', value: 'TIME', help: 'spare what is younger (default: 1h)' },
+    { name: 'dry-run', help: 'list what would go, and remove nothing' },
+    JSON_OUTPUT,
+    STORE,
+  ],
   operands: [0, 0],
   async run(args, io) {
     await using store = await openStore(args, io)
-    const plan = await planGc(store, { keep: await cacheRoots(store), signal: io.signal })
+    const grace = args.string('grace')
+    const plan = await planGc(store, {
+      ...(grace === undefined ? {} : { graceMs: duration(grace, 'grace') }),
+      keep: await cacheRoots(store),
+      signal: io.signal,
+    })
     if (args.flag('dry-run')) {
       if (args.flag('json')) await io.write(JSON.stringify(plan, undefined, 2) + '\n')
       else {
@@ -34,7 +49,7 @@ export const command: Command = {
     if (args.flag('json')) await io.write(JSON.stringify(result, undefined, 2) + '\n')
     else {
       await io.write(result.removed.map(({ digest }) => `removed ${digest}\n`).join(''))
-      io.note(`${result.removed.length} blobs, ${formatBytes(result.removedBytes)} freed\n`)
+      io.note(`${result.removed.length} blobs, ${formatBytes(result.removedBytes)} freed${youngNote(plan)}\n`)
     }
     return 0
   },

@@ -1,7 +1,7 @@
-import { UnionView, type Tree, type TreeNode } from 'lamella/unionfs'
+import type { Tree, TreeNode } from 'lamella/unionfs'
 import { JSON_OUTPUT, STORE, type Command } from '../command.js'
-import { formatBytes, formatMode, printable, table } from '../format.js'
-import { openImageTree } from '../store.js'
+import { formatBytes, formatMode, parsePrintable, printable, table } from '../format.js'
+import { openImageTree, resolvePrinted } from '../store.js'
 
 interface Row {
   /** Absolute. */
@@ -14,23 +14,70 @@ const MAGIC = /[*?[\]{}!()@+]/
 /** A glob's matches; a directory's entries; a file itself. */
 async function select(tree: Tree, pattern: string): Promise<Row[]> {
   const path = pattern.replace(/^\/+/, '')
-  const exact = tree.resolve(path, {})
+  const exact = resolvePrinted(tree, path)
   if (exact?.node.kind === 'dir') {
     const names = exact.node.children?.names() ?? []
     return names.map((name) => at(tree, exact.path === '' ? name : `${exact.path}/${name}`))
   }
-  if (exact !== undefined) return [at(tree, path)]
-  if (!MAGIC.test(path)) return []
+  if (exact !== undefined) return [{ path: `/${exact.path}`, node: exact.node }]
+  return MAGIC.test(path) ? globTree(tree, path) : []
+}
+
+/** fast-glob over the tree under the names that are printed: a newline in one would end its patterns, bytes would be lost. */
+async function globTree(tree: Tree, pattern: string): Promise<Row[]> {
   const { default: glob } = await import('fast-glob')
-  const { fs } = new UnionView(tree)
-  const found = await glob(path, {
+  const found = await glob(pattern, {
     cwd: '/',
-    fs: fs as never,
+    fs: printedFs(tree) as never,
     dot: true,
     onlyFiles: false,
     followSymbolicLinks: false,
   })
-  return found.toSorted().map((name) => at(tree, name))
+  return found.toSorted().map((name) => {
+    const path = tree.lookup(name) === undefined ? parsePrintable(name) : name
+    return at(tree, path)
+  })
+}
+
+/** What fast-glob asks of a file system, answered from the tree, names as they are printed. */
+function printedFs(tree: Tree) {
+  const nodeAt = (path: string): TreeNode => {
+    const found = resolvePrinted(tree, path.replace(/^\/+/, ''))
+    if (found !== undefined) return found.node
+    throw Object.assign(new Error(`ENOENT: no such file or directory, ${path}`), { code: 'ENOENT' })
+  }
+  const entry = (name: string, { kind }: TreeNode) => ({
+    name: printable(name),
+    isFile: () => kind === 'file',
+    isDirectory: () => kind === 'dir',
+    isSymbolicLink: () => kind === 'symlink',
+    isFIFO: () => kind === 'fifo',
+    isSocket: () => kind === 'socket',
+    isBlockDevice: () => kind === 'blockdev',
+    isCharacterDevice: () => kind === 'chardev',
+  })
+  type Callback<T> = (error: Error | null, value?: T) => void
+  const answer = <T>(callback: Callback<T>, compute: () => T): void => {
+    let value: T
+    try {
+      value = compute()
+    } catch (error) {
+      callback(error as Error)
+      return
+    }
+    callback(null, value)
+  }
+  const stat = (path: string, callback: Callback<unknown>) =>
+    answer(callback, () => entry(path, nodeAt(path)))
+  return {
+    stat,
+    lstat: stat,
+    readdir: (path: string, _: unknown, callback: Callback<unknown[]>) =>
+      answer(callback, () => {
+        const { children } = nodeAt(path)
+        return (children?.names() ?? []).map((name) => entry(name, children!.get(name)!))
+      }),
+  }
 }
 
 function at(tree: Tree, path: string): Row {
@@ -89,7 +136,7 @@ export const command: Command = {
       await io.write(table(['MODE', '>UID', '>GID', '>SIZE', 'MODIFIED', 'PATH'], rows.map(longRow)))
     } else await io.write(rows.map(({ path }) => printable(path) + '\n').join(''))
     if (rows.length > 0 || pattern === '/') return 0
-    if (tree.resolve(pattern, {}) !== undefined) return 0
+    if (resolvePrinted(tree, pattern) !== undefined) return 0
     io.note(`ERROR: nothing in ${name} matches ${pattern}\n`)
     return 1
   },

@@ -9,26 +9,10 @@ import {
   type PrunePolicy,
 } from 'lamella/store'
 import { JSON_OUTPUT, STORE, UsageError, type Arguments, type Command } from '../command.js'
-import { formatBytes, printable, table } from '../format.js'
+import { duration, formatBytes, printable, table } from '../format.js'
 import { openStore } from '../store.js'
 
-const DURATION_UNITS: Readonly<Record<string, number>> = {
-  ms: 1,
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-  d: 86_400_000,
-}
 const SIZE_UNITS: Readonly<Record<string, number>> = { '': 1, k: 1e3, m: 1e6, g: 1e9, t: 1e12 }
-
-/** `48h`, `1h30m`. */
-function duration(text: string, option: string): number {
-  if (!/^(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+$/.test(text)) {
-    throw new UsageError(`--${option} ${text}: expected a duration such as 48h or 1h30m`)
-  }
-  const parts = text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)
-  return [...parts].reduce((sum, [, number, unit]) => sum + Number(number) * DURATION_UNITS[unit!]!, 0)
-}
 
 /** `500MB`, `2g`, `1024`; powers of 1000. */
 function size(text: string, option: string): number {

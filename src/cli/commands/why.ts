@@ -1,7 +1,7 @@
 import { whyPath, type PathEvent } from 'lamella/builder'
 import { readImage, resolveImage } from 'lamella/oci'
 import { JSON_OUTPUT, STORE, type Command } from '../command.js'
-import { formatBytes, formatMode, printable, shortDigest, table } from '../format.js'
+import { formatBytes, formatMode, parsePrintable, printable, shortDigest, table } from '../format.js'
 import { openStore } from '../store.js'
 
 function describe({ entry }: PathEvent): string {
@@ -23,9 +23,11 @@ export const command: Command = {
     await using store = await openStore(args, io)
     const [name, path] = args.operands
     const image = await readImage(store.blobs, await resolveImage(store, name!))
-    const { path: found, events } = await whyPath(store, image, path!)
+    const asTyped = await whyPath(store, image, path!)
+    const { path: found, events } =
+      asTyped.events.length > 0 ? asTyped : await whyPath(store, image, parsePrintable(path!))
     if (args.flag('json')) await io.write(JSON.stringify({ path: found, events }, undefined, 2) + '\n')
-    else {
+    else if (events.length > 0) {
       const rows = events.map((event) => [
         event.change,
         String(event.layer + 1),
