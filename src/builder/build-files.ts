@@ -1,6 +1,6 @@
 // What a build reads of its surroundings before anything is planned: the Dockerfile, the ignore file, the context. An
 // effect file: reads the host's file system when the context is a folder.
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { BuildError } from '../errors.js'
 import { normalizePath } from '../path.js'
@@ -14,6 +14,10 @@ import {
   type Dockerfile,
   type IgnoreMatcher,
 } from './dockerfile/index.js'
+import { readTextFile, type TextFileRefusal } from './host-files.js'
+
+/** Limit of a Dockerfile and of an ignore file, in bytes: a thousand times what people write. */
+const TEXT_MAX = 16 * 2 ** 20
 
 /** Where COPY and ADD take files from: a folder of the host by its path, or a value. */
 export type ContextSource = string | Tree | UnionView | BuildContext
@@ -41,23 +45,19 @@ export interface BuildFilesOptions {
 /**
  * Reads the Dockerfile and prepares the context.
  *
- * @throws BuildError DOCKERFILE_NOT_FOUND, CONTEXT_NOT_FOUND; DockerfileError
+ * @throws BuildError DOCKERFILE_NOT_FOUND when there is none or it is no regular file, CONTEXT_NOT_FOUND,
+ *         CONTEXT_UNREADABLE when it, or an ignore file, is too large or not readable; DockerfileError
  */
 export function readBuildFiles(options: BuildFilesOptions): BuildFiles {
   const files = filesOf(options.context)
   const source = options.dockerfile ?? files.defaultDockerfile()
   const isPath = typeof source === 'string'
-  const text = isPath ? files.read(source) : source.text
-  if (text === undefined) {
-    throw new BuildError('DOCKERFILE_NOT_FOUND', `failed to read dockerfile: open ${source}: no such file`, {
-      data: { path: source },
-    })
-  }
+  const text = isPath ? readDockerfile(files, source) : source.text
   const name = isPath ? basename(source) : (source.name ?? '<stdin>')
   const dockerfile = parseDockerfile(text, { file: name })
-  const named = isPath ? files.read(`${source}.dockerignore`) : undefined
+  const named = isPath ? readIgnoreFile(files.read, `${source}.dockerignore`) : undefined
   const ignoreFile = named === undefined ? '.dockerignore' : `${name}.dockerignore`
-  const ignoreText = named ?? files.readInContext('.dockerignore')
+  const ignoreText = named ?? readIgnoreFile(files.readInContext, '.dockerignore')
   const ignore = ignoreText === undefined ? undefined : matcherOf(ignoreText, ignoreFile)
   let opened: BuildContext | undefined
   return { dockerfile, text, ignore, context: () => (opened ??= files.open(ignore, options)) }
@@ -69,13 +69,35 @@ export function openNamedContext(
   options: Omit<BuildFilesOptions, 'context' | 'dockerfile'>,
 ): BuildContext {
   const files = filesOf(source)
-  const text = files.readInContext('.dockerignore')
+  const text = readIgnoreFile(files.readInContext, '.dockerignore')
   return files.open(text === undefined ? undefined : matcherOf(text, '.dockerignore'), options)
 }
 
 /** A path of the host from its root. */
 export function absolutePath(path: string): string {
   return resolve(path)
+}
+
+function readDockerfile(files: ContextFiles, path: string): Uint8Array {
+  const read = files.read(path)
+  if (read instanceof Uint8Array) return read
+  const what = read === undefined ? `open ${path}: no such file` : refusalText(path, read)
+  const code = read !== undefined && 'tooLarge' in read ? 'CONTEXT_UNREADABLE' : 'DOCKERFILE_NOT_FOUND'
+  throw new BuildError(code, `failed to read dockerfile: ${what}`, { data: { path } })
+}
+
+function readIgnoreFile(read: ContextFiles['read'], path: string): Uint8Array | undefined {
+  const found = read(path)
+  if (found === undefined || found instanceof Uint8Array) return found
+  throw new BuildError('CONTEXT_UNREADABLE', `failed to read ignore file: ${refusalText(path, found)}`, {
+    data: { path },
+  })
+}
+
+function refusalText(path: string, refusal: TextFileRefusal): string {
+  return 'kind' in refusal
+    ? `${path} is ${refusal.kind}, not a regular file`
+    : `${path} is larger than ${TEXT_MAX / 2 ** 20} MiB`
 }
 
 function matcherOf(text: string | Uint8Array, file: string): IgnoreMatcher | undefined {
@@ -87,8 +109,8 @@ function matcherOf(text: string | Uint8Array, file: string): IgnoreMatcher | und
 interface ContextFiles {
   defaultDockerfile(): string
   /** A Dockerfile's or its ignore file's path. */
-  read(path: string): Uint8Array | undefined
-  readInContext(path: string): Uint8Array | undefined
+  readonly read: (path: string) => Uint8Array | TextFileRefusal | undefined
+  readonly readInContext: ContextFiles['read']
   open(
     ignore: IgnoreMatcher | undefined,
     options: Omit<BuildFilesOptions, 'context' | 'dockerfile'>,
@@ -104,13 +126,14 @@ function filesOf(source: ContextSource | undefined): ContextFiles {
 }
 
 function hostFiles(folder: string): ContextFiles {
-  const read = (path: string): Uint8Array | undefined => {
+  const read: ContextFiles['read'] = (path) => {
     try {
-      return readFileSync(path)
-    } catch (error) {
-      const code = (error as NodeJS.ErrnoException).code
-      if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EISDIR') return undefined
-      throw error
+      return readTextFile(path, TEXT_MAX)
+    } catch (cause) {
+      throw new BuildError('CONTEXT_UNREADABLE', `cannot read ${path}: ${String(cause)}`, {
+        data: { path },
+        cause,
+      })
     }
   }
   return {
@@ -131,9 +154,10 @@ function hostFiles(folder: string): ContextFiles {
 }
 
 function treeFiles(tree: Tree, context: BuildContext | undefined): ContextFiles {
-  const read = (path: string): Uint8Array | undefined => {
-    const found = tree.resolve(normalizePath(path))
-    return found?.node.kind === 'file' ? found.node.content() : undefined
+  const read: ContextFiles['read'] = (path) => {
+    const node = tree.resolve(normalizePath(path))?.node
+    if (node?.kind !== 'file') return undefined
+    return node.size > TEXT_MAX ? { tooLarge: true } : node.content()
   }
   return {
     defaultDockerfile: () =>

@@ -3,7 +3,7 @@ import type { Descriptor, Platform } from '../descriptor.js'
 import type { Digest, DiffID } from '../digest.js'
 import { systemEnv, type Env } from '../env.js'
 import { throwIfAborted } from '../errors.js'
-import type { Image, ImageConfig } from '../oci/index.js'
+import { refNameOf, type Image, type ImageConfig } from '../oci/index.js'
 import type { Store } from '../store/index.js'
 import { inlineCacheOf, openCaches, writeCaches, type CacheFrom, type CacheTo } from './build-caches.js'
 import { checkBuild, KnownSources } from './build-checks.js'
@@ -112,6 +112,8 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
 }
 
 async function buildWith(options: BuildOptions, hold: OpServices['hold']): Promise<BuildResult> {
+  // A name that is none costs no build.
+  for (const name of [...(options.tags ?? []), ...outputNames(options)]) refNameOf(name)
   const prepared = await prepareBuild(options, hold)
   const { plan } = prepared
   const cache = new CacheStore(options.store, prepared.solve.env)
@@ -149,6 +151,11 @@ async function buildWith(options: BuildOptions, hold: OpServices['hold']): Promi
     names,
   })
   return { ...resultOf(image), names, steps: solved.steps }
+}
+
+/** Names that outputs give, besides the build's tags. */
+function outputNames({ outputs = [] }: BuildOptions): readonly string[] {
+  return outputs.flatMap((output) => ('names' in output ? (output.names ?? []) : []))
 }
 
 async function writeOutputs(options: BuildOptions, image: Image, names: readonly string[]): Promise<void> {

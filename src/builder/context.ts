@@ -1,6 +1,6 @@
 // Build contexts: a host folder, a tree, a view, a tar. Effect only where it reads a host folder (host-scan.ts); the other
 // kinds are values. A context's tree has no nodes before something visits them, and its content keys need none.
-import { closeSync, fstatSync, openSync, realpathSync } from 'node:fs'
+import { closeSync, fstatSync, realpathSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { digestOf, EMPTY_DIGEST, hexOf } from '../digest.js'
 import { BuildError, throwIfAborted } from '../errors.js'
@@ -17,7 +17,7 @@ import {
   type NodeInit,
 } from '../unionfs/index.js'
 import { provideAccess, treeAccess } from './contenthash.js'
-import { changed, readFully, sameFile } from './host-files.js'
+import { changed, openListed, readFully, sameFile } from './host-files.js'
 import { HostScan, type ContextFilter } from './host-scan.js'
 import { putRecentSidecar } from './recent-sidecars.js'
 import { decodeStatCache, STAT_CACHE_KIND } from './stat-cache.js'
@@ -204,16 +204,7 @@ class HostFile implements ContentSource {
 
   read(offset: number, length: number): Uint8Array {
     const path = this.#scan.pathOf(this.#entry)
-    let fd: number
-    try {
-      fd = openSync(this.#scan.hostPath(this.#entry), 'r')
-    } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') throw changed(path)
-      throw new BuildError('CONTEXT_UNREADABLE', `cannot read /${path} of the build context`, {
-        data: { path },
-        cause,
-      })
-    }
+    const fd = openListed(this.#scan.hostPath(this.#entry), path, this.#scan.columns, this.#entry)
     try {
       // Not zeroed, and small ones share a pool: ten thousand of them are made for a COPY of a large context.
       const room = Buffer.allocUnsafe(length)

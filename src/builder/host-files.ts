@@ -1,7 +1,16 @@
 // The host's disk as a walk of a build context sees it: listings in byte order, stats, reads, and the errors that they end
 // in. Effect; everything is synchronous, because promises cost three to seven times as much.
 import { createHash } from 'node:crypto'
-import { lstatSync, openSync, readdirSync, readSync, type Stats } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readSync,
+  type Stats,
+} from 'node:fs'
 import { BuildError } from '../errors.js'
 import { compareNames, decodePath, encodePath, hasRawBytes } from '../path.js'
 import type { StatColumns } from './stat-cache.js'
@@ -41,12 +50,76 @@ export function lstatOrFail(path: string | Buffer, name: string): Stats | undefi
   }
 }
 
-export function openOrFail(path: string | Buffer, name: string): number {
+/** Opening a FIFO must not wait for its writer, and the process would wait as a whole. Not on Windows, which has no FIFOs. */
+const READ = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)
+const READ_ITSELF = READ | (constants.O_NOFOLLOW ?? 0)
+
+/** What open(2) says where another kind of file has taken the place: gone, a symlink (FreeBSD: EMLINK), a socket. */
+const REPLACED = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'EMLINK', 'ENXIO', 'EISDIR'])
+
+/**
+ * Opens a regular file of a listing. What has come in its place is neither followed nor waited for nor read.
+ *
+ * @param name  relative to the context, for the error
+ * @returns the descriptor, which the caller closes
+ * @throws BuildError CONTEXT_CHANGED when it is not the file that was listed, CONTEXT_UNREADABLE
+ */
+export function openListed(path: string | Buffer, name: string, columns: StatColumns, entry: number): number {
+  let fd: number
   try {
-    return openSync(path, 'r')
+    fd = openSync(path, READ_ITSELF)
+  } catch (error) {
+    throw REPLACED.has((error as NodeJS.ErrnoException).code ?? '') ? changed(name) : unreadable(name, error)
+  }
+  const stat = fstatSync(fd)
+  if (stat.isFile() && sameFile(stat, columns, entry)) return fd
+  closeSync(fd)
+  throw changed(name)
+}
+
+/** Why a file that a build is told by could not be read; `kind` is what it is instead of a regular file. */
+export type TextFileRefusal = { readonly kind: string } | { readonly tooLarge: true }
+
+/**
+ * Reads a whole file, symlinks followed, without waiting for anything but the disk.
+ *
+ * @param limit  in bytes
+ * @returns `undefined` when there is none, or a directory
+ * @throws what `node:fs` throws for a file that may not be read
+ */
+export function readTextFile(path: string, limit: number): Uint8Array | TextFileRefusal | undefined {
+  let fd: number
+  try {
+    fd = openSync(path, READ)
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    throw code === 'ENOENT' || code === 'ENOTDIR' ? changed(name) : unreadable(name, error)
+    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EISDIR') return undefined
+    if (code === 'ENXIO') return { kind: 'a socket or a device without a driver' }
+    throw error
+  }
+  try {
+    const stat = fstatSync(fd)
+    if (stat.isDirectory()) return undefined
+    if (!stat.isFile()) return { kind: stat.isFIFO() ? 'a FIFO' : 'a device' }
+    return stat.size > limit ? { tooLarge: true } : readToEnd(fd, stat.size, limit)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** The size is a hint only: files of procfs say 0, and others may grow. */
+function readToEnd(fd: number, size: number, limit: number): Uint8Array | TextFileRefusal {
+  let bytes = new Uint8Array(size + 1)
+  for (let length = 0; ;) {
+    if (length > limit) return { tooLarge: true }
+    if (length === bytes.length) {
+      const larger = new Uint8Array(Math.min(limit + 1, Math.max(4096, length * 2)))
+      larger.set(bytes)
+      bytes = larger
+    }
+    const count = readSync(fd, bytes, length, bytes.length - length, length)
+    if (count === 0) return bytes.subarray(0, length)
+    length += count
   }
 }
 
@@ -57,7 +130,6 @@ export function unreadable(path: string, cause: unknown): BuildError {
   })
 }
 
-/** */
 export function changed(path: string): BuildError {
   return new BuildError('CONTEXT_CHANGED', `/${path} of the build context changed while it was read`, {
     data: { path },

@@ -17,7 +17,7 @@ import {
   hostPath,
   listNames,
   lstatOrFail,
-  openOrFail,
+  openListed,
   readFully,
   sameFile,
 } from './host-files.js'
@@ -372,10 +372,11 @@ export class HostScan implements NodeAccess<number> {
   /** @returns whether this only confirmed what was known */
   #hashEntry(entry: number): boolean {
     const { digest, state } = this.columns
+    // Before the first byte is read: what is written while a long reading lasts can leave the same times too.
+    const next = this.#isYoung(entry) ? RACY : KNOWN
     const header = this.#header(entry)
     const hasContent = this.kind(entry) === 'file' && this.columns.size[entry]! > 0
     const bytes = hasContent ? this.#hashFile(entry, header) : hash('sha256', header, 'buffer')
-    const next = this.#isYoung(entry) ? RACY : KNOWN
     if (state[entry] === SUSPECT && equalDigests(bytes, 0, digest, entry * 32)) {
       state[entry] = next
       return true
@@ -391,8 +392,8 @@ export class HostScan implements NodeAccess<number> {
   }
 
   /**
-   * Whether a write that comes right after our reading could leave the same times. ctime decides: every change sets it to
-   * the file system's clock, and nobody can set it back.
+   * Whether a write that comes after a reading that starts now could leave the same times. ctime decides: every change
+   * sets it to the file system's clock, and nobody can set it back.
    */
   #isYoung(entry: number): boolean {
     const ctimeMs = this.columns.ctimeMs[entry]!
@@ -403,7 +404,7 @@ export class HostScan implements NodeAccess<number> {
 
   #hashFile(entry: number, header: Uint8Array | string): Uint8Array {
     const path = this.hostPath(entry)
-    const fd = openOrFail(path, this.pathOf(entry))
+    const fd = openListed(path, this.pathOf(entry), this.columns, entry)
     try {
       const size = this.columns.size[entry]!
       const head = typeof header === 'string' ? Buffer.from(header) : header

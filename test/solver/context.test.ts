@@ -13,12 +13,15 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs'
+import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { openContext, tarContext, treeContext } from '../../src/builder/context.js'
 import { contentKeyOf, type ContentSelector } from '../../src/builder/contenthash.js'
 import { createIgnoreMatcher } from '../../src/builder/dockerfile/index.js'
+import { HostScan } from '../../src/builder/host-scan.js'
+import { KNOWN, RACY } from '../../src/builder/stat-cache.js'
 import { createMemoryStore, type SidecarStore, type Store } from '../../src/store/index.js'
 import { diffTrees, EMPTY_TREE, encodeLayer } from '../../src/unionfs/index.js'
 import { folderOf, tempFolder, treeOf, type TreeSpec } from './fixtures.js'
@@ -227,6 +230,25 @@ describe('stat cache', () => {
     expect(seen.size).toBe(50)
   })
 
+  test('a file is young by the time at which its reading starts, however long it lasts', () => {
+    const scan = new HostScan(folderOf({ f: 'x' }))
+    const entry = scan.child(0, 'f')!
+    const changedAt = scan.columns.ctimeMs[entry]!
+    const clock = vi.spyOn(Date, 'now').mockReturnValue(changedAt + 1)
+    onTestFinished(() => clock.mockRestore())
+    const hostPath = scan.hostPath.bind(scan)
+    // Asked for when the file is about to be opened.
+    scan.hostPath = (at) => {
+      clock.mockReturnValue(changedAt + 60_000)
+      return hostPath(at)
+    }
+    scan.nodeDigest(entry)
+    expect(scan.columns.state[entry]).toBe(RACY)
+    const later = new HostScan(scan.base)
+    later.nodeDigest(later.child(0, 'f')!)
+    expect(later.columns.state[later.child(0, 'f')!]).toBe(KNOWN)
+  })
+
   test('what one step does not use is not read', async () => {
     const dir = folderOf(SPEC)
     chmodSync(join(dir, 'src/lib/a.ts'), 0o000)
@@ -302,6 +324,31 @@ describe('bad contexts', () => {
     utimesSync(join(dir, 'f'), 5, 5)
     expect(() => node.content()).toThrow(expect.objectContaining({ code: 'CONTEXT_CHANGED' }))
   })
+
+  const replacements: Record<string, (path: string) => void> = {
+    // Opened as a plain file is, it would hold up the whole process until a writer comes.
+    'a FIFO': (path) => void execFileSync('mkfifo', [path]),
+    'a directory': (path) => mkdirSync(path),
+    'a symlink to the same bytes': (path) => symlinkSync('other', path),
+    'a symlink to a FIFO': (path) => {
+      execFileSync('mkfifo', [`${path}-fifo`])
+      symlinkSync('f-fifo', path)
+    },
+    'a symlink to nothing': (path) => symlinkSync('nowhere', path),
+  }
+  test.skipIf(process.platform === 'win32').each(Object.keys(replacements))(
+    'a file that is replaced by %s between listing and reading is neither read nor hashed',
+    async (name) => {
+      const dir = folderOf({ f: 'x', other: 'x' })
+      const context = open(dir)
+      const node = context.tree.lookup('f')!
+      renameSync(join(dir, 'f'), join(dir, 'old'))
+      replacements[name]!(join(dir, 'f'))
+      const changed = expect.objectContaining({ code: 'CONTEXT_CHANGED', data: { path: 'f' } })
+      expect(() => node.content()).toThrow(changed)
+      await expect(contentKeyOf(context.result(), [{ path: '/f' }])).rejects.toEqual(changed)
+    },
+  )
 
   test('a file that goes away between listing and reading', () => {
     const dir = folderOf({ f: 'x' })
