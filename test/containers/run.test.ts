@@ -321,7 +321,9 @@ describe.each(STORES)('logs in a store on %s', (_, open) => {
         }
       }),
     })
-    while ((await findContainer(store, 'one')).status !== 'running') await Promise.resolve()
+    while ((await findContainer(store, 'one')).status === 'created') {
+      await new Promise((resolve) => setTimeout(resolve, 1))
+    }
     const got: LogEntry[] = []
     for await (const entry of followLog(store, 'one', { pollMs: 2 })) got.push(entry)
     await run
