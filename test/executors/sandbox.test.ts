@@ -1,11 +1,20 @@
 // The sandbox from the inside and from the outside: what a RUN can reach, what it leaves, and that nothing of it stays.
 import { spawn, spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test, vi } from 'vitest'
 import { BuildError } from '../../src/errors.js'
 import {
   build,
@@ -14,7 +23,7 @@ import {
   treeAfter,
   type ExecRequest,
 } from '../../src/builder/index.js'
-import { createMemoryStore, openDiskStore } from '../../src/store/index.js'
+import { createMemoryStore, currentOwner, openDiskStore } from '../../src/store/index.js'
 import { commitDiff, EMPTY_TREE, openTree, UnionView, type Tree } from '../../src/unionfs/index.js'
 import { peerTest } from '../peers.js'
 import {
@@ -110,6 +119,51 @@ describe('what a RUN can reach', () => {
     expect([exitCode, stdout, stderr]).toEqual([0, '5\n', ''])
   })
 })
+
+describe('descriptors of ours', () => {
+  sandboxTest('that are not close-on-exec do not reach a RUN, whatever their number', async () => {
+    const { run, folder } = await sandboxOver()
+    const { open } = await import('lmdb')
+    // lmdb opens its file without O_CLOEXEC, for reading and writing.
+    const databases = Array.from({ length: 10 }, (_, index) =>
+      open({ path: join(folder, `database${index}`) }),
+    )
+    const inherited = readdirSync('/proc/self/fd').filter((fd) => {
+      const flags = /^flags:\s*(\d+)/m.exec(readIfThere(`/proc/self/fdinfo/${fd}`))?.[1] ?? '0'
+      return linkIfThere(`/proc/self/fd/${fd}`).endsWith('data.mdb') && !(parseInt(flags, 8) & 0o2000000)
+    })
+    expect(Math.max(...inherited.map(Number))).toBeGreaterThan(9)
+    const list = 'for f in /proc/$$/fd/*; do if test -L $f; then echo ${f##*/}; fi; done'
+    for (const changes of [{}, { user: 'games' }, { stdin: new Uint8Array([1]) }]) {
+      const { stdout, stderr } = await run(list, changes)
+      expect([stdout, stderr]).toEqual(['0\n1\n2\n', ''])
+    }
+    for (const database of databases) await database.close()
+  })
+
+  sandboxTest('and paths of the host are not in the environment of any process that it sees', async () => {
+    const { run, folder } = await sandboxOver()
+    const { stdout } = await run('cat /proc/[0-9]*/environ | tr "\\0" "\\n"')
+    expect(stdout).toContain('PATH=')
+    expect(stdout).not.toContain(folder)
+  })
+})
+
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+function linkIfThere(path: string): string {
+  try {
+    return readlinkSync(path)
+  } catch {
+    return ''
+  }
+}
 
 describe('a hostile root stays inside', () => {
   const victim = mkdtempSync(join(tmpdir(), 'lamella-victim-'))
@@ -226,6 +280,47 @@ describe('what a RUN leaves', () => {
     const { executor, layers } = await sandboxOver(tree)
     const request = requestFor(UnionView.open(tree), 'true', { layers })
     expect(effectOf(tree, treeAfter(request, await executor.run(request)))).toEqual({})
+  })
+
+  sandboxTest('changes to / itself, also where nothing else is changed', async () => {
+    const view = UnionView.open(await busyboxRoot())
+    view.setxattr('/', 'user.colour', new TextEncoder().encode('blue'))
+    view.fs.chmodSync('/', 0o751)
+    view.fs.chownSync('/', 5, 60)
+    const tree = view.snapshot()
+    const { executor, layers } = await sandboxOver(tree)
+    const after = async (line: string): Promise<Tree> => {
+      const request = requestFor(UnionView.open(tree), line, { layers })
+      const result = await executor.run(request)
+      expect(result.exitCode).toBe(0)
+      return treeAfter(request, result)
+    }
+    const look = ({ root }: Tree) => [root.mode, root.uid, root.gid, [...(root.xattrs?.keys() ?? [])]]
+    expect(look(await after('chmod 1700 /'))).toEqual([0o1700, 5, 60, ['user.colour']])
+    expect(look(await after('chown 7:8 /'))).toEqual([0o751, 7, 8, ['user.colour']])
+    expect((await after('chmod 700 / && touch -d @1000000000 /')).root.mtimeSec).toBe(1_000_000_000)
+    expect((await after('chmod 700 /')).lookup('etc/passwd')).toBe(tree.lookup('etc/passwd'))
+    // What is made in / changes its time, and that alone is no change of it.
+    expect((await after('true')).root).toBe(tree.root)
+    const made = await after('touch /new')
+    expect([made.root.mtimeSec, ...look(made)]).toEqual([tree.root.mtimeSec, ...look(tree)])
+    expect(made.lookup('new')?.kind).toBe('file')
+  })
+
+  sandboxTest('names in / that are not UTF-8, or look like options', async () => {
+    const { executor, root, layers, folder } = await sandboxOver()
+    const line = 'n=$(printf "a\\377b"); echo x > "/$n"; mkdir "/d$n"; echo y > "/d$n/$n"; echo z > /--help'
+    const request = requestFor(UnionView.open(root), line, { layers })
+    const tree = treeAfter(request, await executor.run(request))
+    expect(Object.keys(effectOf(root, tree)).length).toBe(4)
+    expect(readdirSync(join(folder, 'runs'))).toEqual([])
+    const next = requestFor(
+      UnionView.open(tree),
+      'n=$(printf "a\\377b"); cat "/$n" "/d$n/$n" /--help > out',
+      { layers },
+    )
+    const node = treeAfter(next, await executor.run(next)).lookup('work/out')
+    expect(new TextDecoder().decode(node?.content())).toBe('x\ny\nz\n')
   })
 
   sandboxTest('extended attributes of the root come and go', async () => {
@@ -351,6 +446,48 @@ describe('nothing stays', () => {
       expect(readdirSync(join(folder, 'runs'))).toEqual([])
     },
   )
+})
+
+describe('what others have left', () => {
+  const OLD_MS = 25 * 60 * 60 * 1000
+  const here = currentOwner()
+  const owners: readonly (readonly [string, object | undefined, string])[] = [
+    ['this process', here, 'kept'],
+    ['a process that has gone', { ...here, started: '1' }, 'removed'],
+    ['a process before the machine was started again', { ...here, boot: 'another' }, 'removed'],
+    ['a process of another container', { ...here, pidNamespace: 'pid:[1]' }, 'kept'],
+    ['a process of another machine', { ...here, boot: 'another', host: 'another' }, 'kept'],
+    ['nobody knows who', undefined, 'kept'],
+  ]
+  const ids = owners.map((_, index) => `${index}`.repeat(12))
+
+  async function leftAfterRun(): Promise<string[]> {
+    const { run, folder } = await sandboxOver()
+    for (const part of ['owners', 'runs', 'layers']) mkdirSync(join(folder, part))
+    for (const [index, [, owner]] of owners.entries()) {
+      if (owner !== undefined) writeFileSync(join(folder, 'owners', ids[index]!), JSON.stringify(owner))
+      mkdirSync(join(folder, 'runs', `${ids[index]}-abcdef/upper`), { recursive: true })
+      mkdirSync(join(folder, 'layers', `.draft-${ids[index]}-abcdef`))
+    }
+    await run('true')
+    const runs = readdirSync(join(folder, 'runs')).map((name) => name.slice(0, 12))
+    const drafts = readdirSync(join(folder, 'layers')).filter((name) => name.startsWith('.draft-'))
+    expect(drafts.map((name) => name.slice(7, 19)).toSorted()).toEqual(runs.toSorted())
+    return ids.map((id) => (runs.includes(id) ? 'kept' : 'removed'))
+  }
+
+  sandboxTest('is removed when its process has gone, by more than its pid', async () => {
+    expect(await leftAfterRun()).toEqual(owners.map(([, , outcome]) => outcome))
+  })
+
+  sandboxTest('is removed after a day when nothing can be known of its process', async () => {
+    vi.useFakeTimers({ now: Date.now() + OLD_MS, toFake: ['Date'] })
+    try {
+      expect(await leftAfterRun()).toEqual(['kept', ...owners.slice(1).map(() => 'removed')])
+    } finally {
+      vi.useRealTimers()
+    }
+  })
 })
 
 describe('layers on disk', () => {

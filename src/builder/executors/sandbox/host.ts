@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { BuildError } from '../../../errors.js'
 
 const FOLDERS = ['/usr/local/bin', '/usr/bin', '/bin', '/usr/local/sbin', '/usr/sbin', '/sbin']
-const PROGRAMS = ['bwrap', 'unshare', 'mount', 'setpriv', 'tar', 'sh'] as const
+const PROGRAMS = ['bwrap', 'unshare', 'mount', 'setpriv', 'tar', 'sh', 'bash'] as const
 type Program = (typeof PROGRAMS)[number]
 
 export interface SandboxHost {
@@ -42,6 +42,7 @@ const PACKAGES: Readonly<Record<Program, string>> = {
   setpriv: 'util-linux',
   tar: 'tar',
   sh: 'dash',
+  bash: 'bash',
 }
 
 let known: HostCheck | undefined
@@ -85,8 +86,9 @@ function tryOut(host: SandboxHost): string | undefined {
 }
 
 /**
- * A command that runs a shell script, with arguments, as the first process of a pid namespace and in a mount namespace of
+ * A command that runs a bash script, with arguments, as the first process of a pid namespace and in a mount namespace of
  * its own. When the command is killed, everything in the namespace is, once the script has begun; see START in run.ts.
+ * bash, because only it closes descriptors of any number; it reads no start-up files, whatever its standard input is.
  */
 export function namespaceCommand(host: SandboxHost, script: string, args: readonly string[] = []): string[] {
   const { programs, privileged } = host
@@ -103,10 +105,12 @@ export function namespaceCommand(host: SandboxHost, script: string, args: readon
     '--kill-child=KILL',
     '--propagation',
     'private',
-    programs.sh,
+    programs.bash,
+    '--norc',
+    '-p',
     '-c',
     script,
-    'sh',
+    'bash',
     ...args,
   ]
 }

@@ -3,7 +3,7 @@
 // which Node has no calls for. Pure.
 // @see Linux Documentation/filesystems/overlayfs.rst
 import { LayerError } from '../../../errors.js'
-import { parentOf } from '../../../path.js'
+import { compareBytes, parentOf } from '../../../path.js'
 import { scanTar, type BlobReader, type TarInput } from '../../../store/index.js'
 import {
   contentChunks,
@@ -49,6 +49,11 @@ export function overlayEntries(after: Tree, changeset: Changeset, namespace: Xat
   return inOrder(entries)
 }
 
+/** The root directory alone, for what `overlayEntries` leaves out. */
+export function rootEntry(root: TreeNode): TarInput {
+  return entryOf('', root, undefined)
+}
+
 /** Directories were added before what is in them; hard links must come after what they link to. */
 function inOrder(entries: ReadonlyMap<string, TarInput>): TarInput[] {
   const all = [...entries.values()]
@@ -82,8 +87,13 @@ function entryOf(path: string, node: TreeNode, opaque: XattrNamespace | undefine
   return { ...head, kind: 'file', size, content: contentChunks(node) }
 }
 
-/** Reads an overlay's upper directory, archived with its root as `.`, as the changes that it means. */
-export function readUpper(reader: BlobReader): Changeset {
+/**
+ * Reads an overlay's upper directory, archived with its root as `.`, as the changes that it means.
+ *
+ * @param root  what the root directory looked like before; it is always in the archive, and changed when it differs from
+ *   this in more than its time, which whatever is made or removed in it changes
+ */
+export function readUpper(reader: BlobReader, root: RootLook): Changeset {
   const source: ContentSource = { read: (offset, length) => reader.read(offset, length) }
   const changes: Changeset[number][] = []
   for (const entry of scanTar(reader)) {
@@ -110,6 +120,7 @@ export function readUpper(reader: BlobReader): Changeset {
     const isOpaque = [...(entry.xattrs?.keys() ?? [])].some((name) =>
       /^(?:trusted|user)\.overlay\.opaque$/.test(name),
     )
+    if (path === '' && looksSame({ mode: entry.mode, uid: entry.uid, gid: entry.gid, xattrs }, root)) continue
     if (entry.kind === 'dir' && isOpaque) changes.push({ kind: 'opaque', path })
     const { mode, uid, gid, mtimeSec, mtimeNsec, size, dataOffset } = entry
     const head = { mode, uid, gid, mtimeSec, mtimeNsec, xattrs }
@@ -120,6 +131,23 @@ export function readUpper(reader: BlobReader): Changeset {
     })
   }
   return changes
+}
+
+export type RootLook = Pick<TreeNode, 'mode' | 'uid' | 'gid' | 'xattrs'>
+
+function looksSame(a: RootLook, b: RootLook): boolean {
+  if (a.mode !== b.mode || a.uid !== b.uid || a.gid !== b.gid) return false
+  const [ofA, ofB] = [labels(a), labels(b)]
+  return ofA.size === ofB.size && [...ofA].every(([name, value]) => sameBytes(value, ofB.get(name)))
+}
+
+/** Without the security label, which the machine gives to every directory that is made on it. */
+function labels({ xattrs }: RootLook): ReadonlyMap<string, Uint8Array> {
+  return new Map([...(xattrs ?? [])].filter(([name]) => name !== 'security.selinux'))
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array | undefined): boolean {
+  return b !== undefined && compareBytes(a, b) === 0
 }
 
 function nodeOf(

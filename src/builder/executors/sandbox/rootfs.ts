@@ -1,11 +1,10 @@
 // A root file system on disk, as the lower directories of an overlay: one folder for each layer on its chain, made once and
 // kept; one for what a view has beyond its layers. Effect.
-import { randomBytes } from 'node:crypto'
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, mkdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { chainIDs, hexOf } from '../../../digest.js'
 import { BuildError, throwIfAborted } from '../../../errors.js'
-import { encodeTar, type Store } from '../../../store/index.js'
+import { encodeTar, type Store, type TarInput } from '../../../store/index.js'
 import {
   diffTrees,
   EMPTY_TREE,
@@ -16,7 +15,8 @@ import {
 } from '../../../unionfs/index.js'
 import { feed } from './child.js'
 import { fileCommand, removeFolder, type SandboxHost } from './host.js'
-import { overlayEntries } from './overlay-tar.js'
+import { overlayEntries, rootEntry } from './overlay-tar.js'
+import { draftName } from './scratch.js'
 
 /** Folder names are a part of the chainID, so that the paths of a mount's layers fit into one page. */
 const NAME_LENGTH = 24
@@ -25,7 +25,7 @@ export const LAYERS_MAX = 120
 
 export interface RootfsOptions {
   readonly host: SandboxHost
-  /** Where the folders are: `layers/` and `runs/` below it. */
+  /** Where the folders are: `layers/`, `runs/` and `owners/` below it. */
   readonly folder: string
   readonly store: Store
 }
@@ -76,7 +76,7 @@ async function makeFolder(
   changeset: Changeset,
 ): Promise<void> {
   const target = join(options.folder, 'layers', name)
-  const draft = join(options.folder, 'layers', `.draft-${process.pid}-${randomBytes(6).toString('hex')}`)
+  const draft = join(options.folder, 'layers', draftName(options.folder))
   mkdirSync(draft, { recursive: true })
   try {
     await unpackChanges(options.host, draft, after, changeset)
@@ -95,9 +95,12 @@ export async function unpackChanges(
   after: Tree,
   changeset: Changeset,
 ): Promise<void> {
-  copyRoot(host, folder, after)
+  await writeRoot(host, folder, after)
   const entries = overlayEntries(after, changeset, host.privileged ? 'trusted' : 'user')
-  if (entries.length === 0) return
+  if (entries.length > 0) await extract(host, folder, entries)
+}
+
+async function extract(host: SandboxHost, folder: string, entries: readonly TarInput[]): Promise<void> {
   const owner = host.privileged ? '--same-owner' : '--no-same-owner'
   const options = [
     '--numeric-owner',
@@ -128,31 +131,10 @@ export async function unpackChanges(
 }
 
 /** The overlay's root directory is that of its upper: it must look like the tree's. */
-export function copyRoot(host: SandboxHost, folder: string, tree: Tree): void {
-  chmodSync(folder, tree.root.mode)
-  if (host.privileged) chownSync(folder, tree.root.uid, tree.root.gid)
-}
-
-/** Removes the folders of runs whose process has gone. Their mounts went with their namespaces. */
-export function removeStaleRuns({ folder, host }: RootfsOptions): void {
-  for (const [part, pattern] of [
-    ['runs', /^(\d+)-/],
-    ['layers', /^\.draft-(\d+)-/],
-  ] as const) {
-    const names = existsSync(join(folder, part)) ? readdirSync(join(folder, part)) : []
-    for (const name of names) {
-      const pid = pattern.exec(name)?.[1]
-      if (pid !== undefined && !isAlive(Number(pid))) removeFolder(host, join(folder, part, name))
-    }
-  }
-}
-
-function isAlive(pid: number): boolean {
-  if (!Number.isInteger(pid) || pid <= 0) return false
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as { code?: string }).code === 'EPERM'
-  }
+export async function writeRoot(host: SandboxHost, folder: string, tree: Tree): Promise<void> {
+  const { mode, uid, gid, xattrs } = tree.root
+  if (xattrs !== undefined && xattrs.size > 0) await extract(host, folder, [rootEntry(tree.root)])
+  if (host.privileged) chownSync(folder, uid, gid)
+  // After the owner: chown(2) takes set-id bits away.
+  chmodSync(folder, mode)
 }

@@ -3,7 +3,6 @@
 // The mounts are made in a mount namespace of the run's own, so that they end with its last process, however that ends;
 // bubblewrap and its children die with us. What is left after SIGKILL is a folder, which the next start removes.
 import { spawn, type ChildProcess } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import type { Duplex, Writable } from 'node:stream'
@@ -16,7 +15,8 @@ import { readAccountFiles, resolveIdentity, type Identity } from '../accounts.js
 import { bubblewrapArguments, HOSTNAME, type SandboxFiles } from './bubblewrap.js'
 import { librariesOf, namespaceCommand, removeFolder, type SandboxHost } from './host.js'
 import { findPlaces, type Places, type SecretFile } from './places.js'
-import { copyRoot, materialiseLayers, removeStaleRuns, unpackChanges, type RootfsOptions } from './rootfs.js'
+import { materialiseLayers, unpackChanges, writeRoot, type RootfsOptions } from './rootfs.js'
+import { ownName, removeStale } from './scratch.js'
 import { terminateCommand } from './terminate.js'
 import { readUpperFolder } from './upper.js'
 
@@ -32,6 +32,9 @@ const GATE_FD = 5
  * It asks at the gate before it does anything: by then the kernel knows that the script must die with its parent, and only
  * who is alive, and has not been told to stop, answers. So no moment is left at which a kill could pass it by. Then come
  * the overlay, the secrets (an archive on a descriptor, unpacked into memory), and the command in the script's place.
+ *
+ * Of our own descriptors all that are not close-on-exec come this far (a database's, those that we were started with), and
+ * bubblewrap passes on what it has: the command gets none but the first three, bubblewrap its options besides.
  */
 const START = `echo ready >&${GATE_FD}
 read -r answer <&${GATE_FD} && test "$answer" = go || exit 125
@@ -41,7 +44,15 @@ mount -t overlay overlay -o "$1" "$2" || exit 125
 if test -n "$3"; then
   mount -t tmpfs -o mode=0700 tmpfs "$3" && tar -x -p --numeric-owner --same-owner -C "$3" -f - <&${SECRETS_FD} || exit 125
 fi
-exec ${SECRETS_FD}<&-
+for path in /proc/self/fd/*; do
+  fd=\${path##*/}
+  case $fd in
+    [012] | ${OPTIONS_FD}) ;;
+    *[!0-9]* | '') exit 125 ;;
+    *) exec {fd}>&- ;;
+  esac
+done
+unset PWD OLDPWD
 shift 3
 exec "$@"`
 
@@ -59,9 +70,9 @@ export class Sandbox {
   async run(request: ExecRequest): Promise<ExecResult> {
     const identity = resolveIdentity(request.user, readAccountFiles(request.view.fs))
     if (!this.#host.privileged && identity.uid !== 0) throw unprivilegedUser(request.user)
-    if (!this.#cleaned) removeStaleRuns(this.#options)
+    if (!this.#cleaned) removeStale(this.#options.folder, this.#host)
     this.#cleaned = true
-    const run = join(this.#options.folder, 'runs', `${process.pid}-${randomBytes(6).toString('hex')}`)
+    const run = join(this.#options.folder, 'runs', ownName(this.#options.folder))
     for (const name of ['upper', 'work', 'merged']) mkdirSync(join(run, name), { recursive: true })
     try {
       return await this.#runIn(run, request, identity)
@@ -74,7 +85,7 @@ export class Sandbox {
     const before = request.view.snapshot()
     const places = findPlaces(before, request, this.#host.privileged, isHostFile)
     const lowers = await this.#lowers(run, request, places.prepared)
-    copyRoot(this.#host, join(run, 'upper'), before)
+    await writeRoot(this.#host, join(run, 'upper'), before)
     throwIfAborted(request.signal)
     const options = mountOptions(lowers, this.#relative(run), this.#host)
     const files = this.#files(run, request, identity, places)
@@ -91,7 +102,7 @@ export class Sandbox {
     ])
     const input = { options: bubblewrap.options, secrets: places.secrets }
     const exitCode = await execute(command, input, this.#options.folder, request)
-    const changes = await readUpperFolder(this.#host, join(run, 'upper'), run)
+    const changes = await readUpperFolder(this.#host, join(run, 'upper'), run, before.root)
     return { exitCode, tree: changes.length === 0 ? before : applyChangeset(before, changes) }
   }
 

@@ -1,5 +1,5 @@
 // What a run left in an overlay's upper directory, as a changeset. Effect.
-import { closeSync, fstatSync, openSync, readdirSync, readSync, rmSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { digestOf } from '../../../digest.js'
 import { BuildError, StoreError } from '../../../errors.js'
@@ -7,7 +7,7 @@ import type { BlobReader } from '../../../store/index.js'
 import type { Changeset } from '../../../unionfs/index.js'
 import { runInto } from './child.js'
 import { fileCommand, type SandboxHost } from './host.js'
-import { readUpper } from './overlay-tar.js'
+import { readUpper, type RootLook } from './overlay-tar.js'
 
 /** Archives up to this size are held in memory; larger ones stay in an unlinked file. Bytes. */
 const MEMORY_MAX = 64 << 20
@@ -17,9 +17,14 @@ const MEMORY_MAX = 64 << 20
  * files stay readable after the directory has gone.
  *
  * @param scratch  folder for the archive, on a disk with room
+ * @param root  the root directory as it was before the run
  */
-export async function readUpperFolder(host: SandboxHost, upper: string, scratch: string): Promise<Changeset> {
-  if (readdirSync(upper).length === 0) return []
+export async function readUpperFolder(
+  host: SandboxHost,
+  upper: string,
+  scratch: string,
+  root: RootLook,
+): Promise<Changeset> {
   const path = join(scratch, 'upper.tar')
   const fd = openSync(path, 'w+', 0o600)
   rmSync(path)
@@ -32,8 +37,8 @@ export async function readUpperFolder(host: SandboxHost, upper: string, scratch:
       '--xattrs',
       '--xattrs-include=*',
     ]
-    const names = readdirSync(upper).map((name) => `./${name}`)
-    const command = fileCommand(host, 'tar', ['-c', '-f', '-', '-C', upper, ...options, '--', ...names])
+    // Not by their names: they may be no text, and more than a command line holds.
+    const command = fileCommand(host, 'tar', ['-c', '-f', '-', '-C', upper, ...options, '.'])
     const { exitCode, stderr } = await runInto(command, fd)
     // 1 is a warning: a socket that is left out.
     if (exitCode > 1) {
@@ -43,7 +48,10 @@ export async function readUpperFolder(host: SandboxHost, upper: string, scratch:
     }
     const size = fstatSync(fd).size
     keep = size > MEMORY_MAX
-    return readUpper(keep ? fileReader(fd, size) : memoryReader(fd, size))
+    const { mode, xattrs } = root
+    // A user namespace has one user: the root directory was root's, whosesoever it is in the tree.
+    const before = host.privileged ? root : { mode, uid: 0, gid: 0, xattrs }
+    return readUpper(keep ? fileReader(fd, size) : memoryReader(fd, size), before)
   } finally {
     if (!keep) closeSync(fd)
   }
