@@ -7,6 +7,7 @@ import {
   fstatSync,
   lstatSync,
   openSync,
+  readlinkSync,
   readdirSync,
   readSync,
   type Stats,
@@ -75,6 +76,17 @@ export function openListed(path: string | Buffer, name: string, columns: StatCol
   if (stat.isFile() && sameFile(stat, columns, entry)) return fd
   closeSync(fd)
   throw changed(name)
+}
+
+/** Where a listed symlink leads. @throws BuildError CONTEXT_CHANGED when there is none any more, CONTEXT_UNREADABLE */
+export function readLinkOrFail(path: string | Buffer, name: string): string {
+  try {
+    return decodePath(readlinkSync(path, { encoding: 'buffer' }))
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    // readlink(2) says EINVAL of what is no symlink.
+    throw code === 'EINVAL' || REPLACED.has(code ?? '') ? changed(name) : unreadable(name, error)
+  }
 }
 
 /** Why a file that a build is told by could not be read; `kind` is what it is instead of a regular file. */

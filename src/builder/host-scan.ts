@@ -2,10 +2,10 @@
 // with the stat cache, and hashes only what changed. Effect: reads the host's disk, synchronously, because promises cost
 // three to seven times as much. Entries are numbers, so that an unchanged tree makes no objects per file.
 import { hash } from 'node:crypto'
-import { closeSync, fstatSync, lstatSync, readlinkSync, type Stats } from 'node:fs'
+import { closeSync, fstatSync, type Stats } from 'node:fs'
 import { EMPTY_DIGEST, type Digest } from '../digest.js'
 import { BuildError, throwIfAborted } from '../errors.js'
-import { decodePath, encodePath, hasRawBytes, joinPath } from '../path.js'
+import { encodePath, hasRawBytes, joinPath } from '../path.js'
 import type { NodeKind } from '../unionfs/index.js'
 import { headerBytes } from './content-header.js'
 import type { NodeAccess } from './contenthash.js'
@@ -19,6 +19,7 @@ import {
   lstatOrFail,
   openListed,
   readFully,
+  readLinkOrFail,
   sameFile,
 } from './host-files.js'
 import { KNOWN, RACY, StatCacheWriter, StatColumns, SUSPECT, UNKNOWN, type StatCache } from './stat-cache.js'
@@ -136,7 +137,7 @@ export class HostScan implements NodeAccess<number> {
   }
 
   target(entry: number): string {
-    return decodePath(readlinkSync(this.hostPath(entry), { encoding: 'buffer' }))
+    return readLinkOrFail(this.hostPath(entry), this.pathOf(entry))
   }
 
   meta(entry: number): { readonly mode: number; readonly uid: number; readonly gid: number } {
@@ -365,8 +366,9 @@ export class HostScan implements NodeAccess<number> {
   rdev(entry: number): readonly [major: number, minor: number] {
     const kind = this.kind(entry)
     if (kind !== 'chardev' && kind !== 'blockdev') return [0, 0]
-    const { rdev } = lstatSync(this.hostPath(entry))
-    return [deviceMajor(rdev), deviceMinor(rdev)]
+    const stat = lstatOrFail(this.hostPath(entry), this.pathOf(entry))
+    if (stat === undefined) throw changed(this.pathOf(entry))
+    return [deviceMajor(stat.rdev), deviceMinor(stat.rdev)]
   }
 
   /** @returns whether this only confirmed what was known */

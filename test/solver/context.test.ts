@@ -350,6 +350,20 @@ describe('bad contexts', () => {
     },
   )
 
+  test.each<[string, (path: string) => void]>([
+    ['a file', (path) => writeFileSync(path, 'x')],
+    ['nothing', () => {}],
+  ])('a symlink that is replaced by %s between listing and reading', async (_, replace) => {
+    const dir = folderOf({ l: { type: 'symlink', target: 'a' } })
+    const context = open(dir)
+    context.tree.root.children!.names()
+    unlinkSync(join(dir, 'l'))
+    replace(join(dir, 'l'))
+    const changed = expect.objectContaining({ code: 'CONTEXT_CHANGED', data: { path: 'l' } })
+    expect(() => context.tree.lookup('l')).toThrow(changed)
+    await expect(contentKeyOf(context.result(), [{ path: '/l' }])).rejects.toEqual(changed)
+  })
+
   test('a file that goes away between listing and reading', () => {
     const dir = folderOf({ f: 'x' })
     const node = open(dir).tree.lookup('f')!
