@@ -22,6 +22,9 @@ import {
 } from './refs.js'
 import type { Ref, RefChange, RefStore } from './store.js'
 
+/** A store that is written without a pause would else never be read. */
+const READ_TRIES = 100
+
 export class DiskRefStore implements RefStore {
   readonly #log: RefLog
   #cached: { readonly stamp: string; readonly index: IndexDocument } | undefined
@@ -107,17 +110,25 @@ export class DiskRefStore implements RefStore {
     return this.#log.damaged()
   }
 
-  /** Refs that are not as the last change of ours left them. */
+  /** Refs that are not as the last change of ours left them. Others may be changing them meanwhile. */
   *changedElsewhere(): Generator<{ name: string; logged: Descriptor | undefined }> {
-    const index = this.index()
     for (const name of this.#log.names()) {
-      const current = findRef(index, name)
-      const changes = this.#log.read(name)
+      const { current, changes } = this.#refWithLog(name)
+      if (changes.length === 0) continue
       const logged = happened(changes, current).at(-1)?.after
       // The last change may be one that did not happen; then what was before it counts.
       const { before, after } = changes.at(-1)!
       const expected = [before, after, logged].map((target) => JSON.stringify(target))
       if (!sameTarget(logged, current) || !expected.includes(JSON.stringify(current))) yield { name, logged }
+    }
+  }
+
+  /** A ref and its history of one moment: read again while the index is changed between the two. */
+  #refWithLog(name: string): { current: Descriptor | undefined; changes: readonly RefChange[] } {
+    for (let tries = 0; ; tries++) {
+      const index = this.index()
+      const changes = this.#log.read(name)
+      if (this.index() === index || tries === READ_TRIES) return { current: findRef(index, name), changes }
     }
   }
 
