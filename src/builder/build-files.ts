@@ -42,25 +42,45 @@ export interface BuildFilesOptions {
   readonly signal: AbortSignal | undefined
 }
 
+/** What a build is told by, as it was read: nothing of it is parsed but the ignore rules. */
+export interface BuildTexts {
+  readonly text: string | Uint8Array
+  /** For locations: the Dockerfile's base name, or `<stdin>`. */
+  readonly name: string
+  /** `<Dockerfile>.dockerignore`, else the context's; `undefined` when there are no rules. */
+  readonly ignore: IgnoreMatcher | undefined
+}
+
 /**
- * Reads the Dockerfile and prepares the context.
+ * Reads the Dockerfile and the ignore file that counts for it.
  *
  * @throws BuildError DOCKERFILE_NOT_FOUND when there is none or it is no regular file, CONTEXT_NOT_FOUND,
  *         CONTEXT_UNREADABLE when it, or an ignore file, is too large or not readable; DockerfileError
  */
+export function readBuildTexts(
+  options: Partial<Pick<BuildFilesOptions, 'context' | 'dockerfile'>>,
+): BuildTexts {
+  return readTexts(filesOf(options.context), options.dockerfile)
+}
+
+/** Reads the Dockerfile and prepares the context. @throws as `readBuildTexts` */
 export function readBuildFiles(options: BuildFilesOptions): BuildFiles {
   const files = filesOf(options.context)
-  const source = options.dockerfile ?? files.defaultDockerfile()
+  const { text, name, ignore } = readTexts(files, options.dockerfile)
+  const dockerfile = parseDockerfile(text, { file: name })
+  let opened: BuildContext | undefined
+  return { dockerfile, text, ignore, context: () => (opened ??= files.open(ignore, options)) }
+}
+
+function readTexts(files: ContextFiles, dockerfile: DockerfileSource | undefined): BuildTexts {
+  const source = dockerfile ?? files.defaultDockerfile()
   const isPath = typeof source === 'string'
   const text = isPath ? readDockerfile(files, source) : source.text
   const name = isPath ? basename(source) : (source.name ?? '<stdin>')
-  const dockerfile = parseDockerfile(text, { file: name })
   const named = isPath ? readIgnoreFile(files.read, `${source}.dockerignore`) : undefined
   const ignoreFile = named === undefined ? '.dockerignore' : `${name}.dockerignore`
   const ignoreText = named ?? readIgnoreFile(files.readInContext, '.dockerignore')
-  const ignore = ignoreText === undefined ? undefined : matcherOf(ignoreText, ignoreFile)
-  let opened: BuildContext | undefined
-  return { dockerfile, text, ignore, context: () => (opened ??= files.open(ignore, options)) }
+  return { text, name, ignore: ignoreText === undefined ? undefined : matcherOf(ignoreText, ignoreFile) }
 }
 
 /** A named folder as context, with its own ignore file. */

@@ -2,7 +2,7 @@
 // texts are BuildKit's to the letter. Pure.
 // @see moby/buildkit frontend/dockerfile/dockerfile2llb/{convert,image}.go
 import type { Platform } from '../descriptor.js'
-import type { ContainerConfig, HistoryEntry, ImageConfig } from '../oci/index.js'
+import { CONTAINER_FIELDS, type ContainerConfig, type HistoryEntry, type ImageConfig } from '../oci/index.js'
 import { DEFAULT_PATH } from './platform.js'
 
 export const HISTORY_COMMENT = 'buildkit.dockerfile.v0'
@@ -30,27 +30,11 @@ export function emptyDraft(platform: Platform): ImageDraft {
   }
 }
 
-const CONFIG_FIELDS = [
-  'User',
-  'ExposedPorts',
-  'Env',
-  'Entrypoint',
-  'Cmd',
-  'Volumes',
-  'WorkingDir',
-  'Labels',
-  'StopSignal',
-  'ArgsEscaped',
-  'Healthcheck',
-  'OnBuild',
-  'Shell',
-] as const
-
 /** What a stage takes over from the image it starts from; fields that BuildKit does not know are dropped as there. */
 export function draftOfImage(image: ImageConfig): ImageDraft {
   const config: Record<string, unknown> = {}
   const source: ContainerConfig = image.config ?? {}
-  for (const field of CONFIG_FIELDS) {
+  for (const field of CONTAINER_FIELDS) {
     if (source[field] !== undefined && source[field] !== null) config[field] = source[field]
   }
   const history = image.history ?? []

@@ -128,3 +128,5 @@ export type {
   RunMount,
   Stage,
 } from './dockerfile/index.js'
+export { readBuildTexts } from './build-files.js'
+export type { BuildTexts } from './build-files.js'

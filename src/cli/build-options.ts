@@ -155,7 +155,7 @@ function network(args: Arguments): Pick<BuildOptions, 'network'> {
   throw new UsageError(`--network ${text}: expected default, none or host`)
 }
 
-async function dockerfile(args: Arguments, io: Io): Promise<Pick<BuildOptions, 'dockerfile'>> {
+export async function dockerfile(args: Arguments, io: Io): Promise<Pick<BuildOptions, 'dockerfile'>> {
   const path = args.string('file')
   if (path === undefined) return {}
   if (path !== '-') return { dockerfile: path }

@@ -9,6 +9,7 @@ export type { Image, ImageLayer, WriteImageOptions } from './image.js'
 export { familiarName, parseReference, refNameOf } from './reference.js'
 export type { Reference } from './reference.js'
 export {
+  CONTAINER_FIELDS,
   encodeConfig,
   encodeManifest,
   isIndexType,

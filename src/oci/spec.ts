@@ -227,7 +227,8 @@ function checkContainerConfig(config: Reader): void {
   config.optional('Labels', (field) => field.stringMap())
 }
 
-const CONTAINER_FIELDS = [
+/** The fields of a container config in the order of Go's structs. */
+export const CONTAINER_FIELDS = [
   'User',
   'ExposedPorts',
   'Env',

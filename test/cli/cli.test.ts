@@ -501,6 +501,16 @@ describe('why, what if, and mistakes', () => {
     })
   })
 
+  test('--check reads as a build does: a FIFO or a device is refused, not waited for', () => {
+    expect(spawnSync('mkfifo', [join(context, 'pipe')]).status).toBe(0)
+    for (const file of [join(context, 'pipe'), '/dev/zero']) {
+      expect(lamella(['build', '--check', '-f', file, context])).toMatchObject({
+        status: 1,
+        stderr: expect.stringContaining('DOCKERFILE_NOT_FOUND'),
+      })
+    }
+  })
+
   test('--check, as text and as JSON', () => {
     dockerfile('FROM scratch\nMAINTAINER me\nCOPY . .\n')
     const found = lamella(['build', '--check', context])

@@ -1,6 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
-import { basename, join } from 'node:path'
 import {
   build,
   buildScope,
@@ -12,7 +10,7 @@ import {
   type BuildResult,
   type StepReport,
 } from 'lamella/builder'
-import { buildOptions, pairs, platform, readAll } from '../build-options.js'
+import { buildOptions, dockerfile, pairs, platform } from '../build-options.js'
 import { STORE, UsageError, type Arguments, type Command, type Io } from '../command.js'
 import { createRenderer, PROGRESS_KINDS, type ProgressKind } from '../render/renderer.js'
 import { openStore } from '../store.js'
@@ -61,36 +59,27 @@ async function explain(
 
 /** Prints the build checks; exit code 1 when there is anything to say. */
 async function check(args: Arguments, io: Io): Promise<number> {
-  const { lintDockerfile, formatChecks, formatChecksJson } = await import('lamella/builder')
-  const path = args.string('file') ?? join(args.operands[0]!, 'Dockerfile')
-  const text = path === '-' ? await readAll(io.stdin()) : readFileSync(path)
+  const { lintDockerfile, formatChecks, formatChecksJson, readBuildTexts } = await import('lamella/builder')
+  const { text, name, ignore } = readBuildTexts({
+    context: args.operands[0]!,
+    ...(await dockerfile(args, io)),
+  })
   const images = await baseImages(text, args, io)
   const report = lintDockerfile(text, {
-    file: path === '-' ? '<stdin>' : basename(path),
+    file: name,
     buildArgs: new Map(Object.entries(pairs(args, 'build-arg', io.env))),
     target: args.string('target'),
-    ignore: await ignoreRules(args.operands[0]!, path),
+    ignore,
     targetPlatform: platform(args).platform,
-    images: (name) => images.get(name),
+    images: (image) => images.get(image),
   })
   await io.write(args.flag('json') ? formatChecksJson(report) + '\n' : formatChecks(report))
   // As `docker build --check`, whose status is that of the lint request.
   return report.error === undefined && report.warnings.length === 0 ? 0 : 1
 }
 
-/** `<Dockerfile>.dockerignore`, else the context's. */
-async function ignoreRules(context: string, dockerfilePath: string) {
-  const path = [`${dockerfilePath}.dockerignore`, join(context, '.dockerignore')].find((file) =>
-    existsSync(file),
-  )
-  if (path === undefined) return undefined
-  const { createIgnoreMatcher, parseIgnoreFile } = await import('lamella/builder')
-  const file = basename(path)
-  return createIgnoreMatcher(parseIgnoreFile(readFileSync(path), file), { file })
-}
-
 /** What the images that FROM names set, as far as the store has them: their variables count as defined. */
-async function baseImages(text: Uint8Array, args: Arguments, io: Io) {
+async function baseImages(text: string | Uint8Array, args: Arguments, io: Io) {
   const { parseDockerfile } = await import('lamella/builder')
   const { readImage, resolveImage } = await import('lamella/oci')
   const facts = new Map<string, BaseImageFacts>()
