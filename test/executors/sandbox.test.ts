@@ -16,13 +16,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import { BuildError } from '../../src/errors.js'
-import {
-  build,
-  sandboxExecutor,
-  shellExecutor,
-  treeAfter,
-  type ExecRequest,
-} from '../../src/builder/index.js'
+import { build, sandboxExecutor, shellExecutor, treeAfter } from '../../src/builder/index.js'
 import { createMemoryStore, currentOwner, openDiskStore } from '../../src/store/index.js'
 import { commitDiff, EMPTY_TREE, openTree, UnionView, type Tree } from '../../src/unionfs/index.js'
 import { peerTest } from '../peers.js'
@@ -34,44 +28,11 @@ import {
   effectOf,
   removeSandboxFolders,
   requestFor,
-  runLine,
   sandboxFolder,
 } from './harness.js'
+import { isRoot, mountsIn, processesWith, sandboxOver, sandboxTest } from './sandbox-harness.js'
 
 afterAll(removeSandboxFolders)
-const isRoot = process.getuid?.() === 0
-const sandboxTest = (name: string, fn: () => Promise<void>, ms?: number): void =>
-  peerTest(name, canSandbox && isRoot, fn, ms)
-
-/** Mounts of this process's namespace that a sandbox in the folder has left. */
-const mountsIn = (folder: string): string[] =>
-  readFileSync('/proc/mounts', 'utf8')
-    .split('\n')
-    .filter((line) => line.includes(folder))
-
-/** Processes of the machine with a text in their command line. */
-function processesWith(text: string): string[] {
-  return readdirSync('/proc').filter((pid) => {
-    try {
-      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(text)
-    } catch {
-      return false
-    }
-  })
-}
-
-async function sandboxOver(tree?: Tree) {
-  const folder = sandboxFolder()
-  const store = tree === undefined ? (await busyboxLayers()).store : createMemoryStore()
-  const root = tree ?? (await busyboxRoot())
-  const layers =
-    tree === undefined ? (await busyboxLayers()).layers : [await commitDiff(store, EMPTY_TREE, tree)]
-  const executor = sandboxExecutor({ store, folder })
-  const run = (line: string, changes: Partial<ExecRequest> = {}) =>
-    runLine(executor, changes.view ?? UnionView.open(root), line, { layers, ...changes })
-  return { executor, root, layers, folder, run }
-}
-
 describe('what a RUN can reach', () => {
   sandboxTest('neither files nor processes nor the environment of the host', async () => {
     const { run, folder } = await sandboxOver()

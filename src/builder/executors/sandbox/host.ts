@@ -14,6 +14,8 @@ export interface SandboxHost {
   readonly programs: Readonly<Record<Program, string>>
   /** Without root, one user namespace with one user is the sandbox: files belong to that user, USER is not possible. */
   readonly privileged: boolean
+  /** Overlays can be mounted so that nothing is synced to disk at their end, which would be for nothing. */
+  readonly volatile: boolean
 }
 
 export interface HostCheck {
@@ -61,9 +63,12 @@ function examine(): HostCheck {
   )
   if (missing.length > 0) return { host: undefined, missing }
   const programs = Object.fromEntries(found) as Record<Program, string>
-  const host = { programs, privileged: process.getuid?.() === 0 }
-  const problem = tryOut(host)
-  return problem === undefined ? { host, missing: [] } : { host: undefined, missing: [problem] }
+  const host = { programs, privileged: process.getuid?.() === 0, volatile: true }
+  if (tryOut(host) === undefined) return { host, missing: [] }
+  // Kernels before 5.10.
+  const synced = { ...host, volatile: false }
+  const problem = tryOut(synced)
+  return problem === undefined ? { host: synced, missing: [] } : { host: undefined, missing: [problem] }
 }
 
 /** Mounts an overlay and starts a sandbox in it as a run would. @returns what went wrong */
@@ -72,8 +77,9 @@ function tryOut(host: SandboxHost): string | undefined {
   try {
     for (const name of ['lower', 'upper', 'work', 'merged']) mkdirSync(join(folder, name))
     const { programs } = host
+    const options = `${host.privileged ? '' : ',userxattr'}${host.volatile ? ',volatile' : ''}`
     const script =
-      `mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work${host.privileged ? '' : ',userxattr'} merged && ` +
+      `mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work${options} merged && ` +
       `exec ${programs.bwrap} --ro-bind / / --dev /dev --proc /proc --unshare-pid --unshare-ipc --unshare-uts --die-with-parent true`
     const [command, ...args] = namespaceCommand(host, script)
     const result = spawnSync(command!, args, { cwd: folder, encoding: 'utf8', timeout: 10_000 })
@@ -81,14 +87,13 @@ function tryOut(host: SandboxHost): string | undefined {
     const said = (result.stderr ?? '').trim().split('\n').at(-1) ?? ''
     return `${host.privileged ? 'an overlay mount and a sandbox' : 'an unprivileged user namespace with an overlay mount'} (${said || 'no reason given'})`
   } finally {
-    rmSync(folder, { recursive: true, force: true })
+    removeFolder(host, folder)
   }
 }
 
 /**
- * A command that runs a bash script, with arguments, as the first process of a pid namespace and in a mount namespace of
- * its own. When the command is killed, everything in the namespace is, once the script has begun; see START in run.ts.
- * bash, because only it closes descriptors of any number; it reads no start-up files, whatever its standard input is.
+ * A command that runs a script of sh, with arguments, as the first process of a pid namespace and in a mount namespace of
+ * its own. When the command is killed, everything in the namespace is, once the script has begun; see START in launch.ts.
  */
 export function namespaceCommand(host: SandboxHost, script: string, args: readonly string[] = []): string[] {
   const { programs, privileged } = host
@@ -105,12 +110,10 @@ export function namespaceCommand(host: SandboxHost, script: string, args: readon
     '--kill-child=KILL',
     '--propagation',
     'private',
-    programs.bash,
-    '--norc',
-    '-p',
+    programs.sh,
     '-c',
     script,
-    'bash',
+    'sh',
     ...args,
   ]
 }
@@ -142,10 +145,20 @@ export function requireHost(): SandboxHost {
   )
 }
 
-/** The dynamic loader and libraries of a program of the host, so that it can run in a foreign root. */
-export function librariesOf(
-  path: string,
-): { readonly loader: string; readonly libraries: readonly string[] } | undefined {
+interface Libraries {
+  readonly loader: string
+  readonly libraries: readonly string[]
+}
+
+const knownLibraries = new Map<string, Libraries | undefined>()
+
+/** The dynamic loader and libraries of a program of the host, so that it can run in a foreign root. Looked for once. */
+export function librariesOf(path: string): Libraries | undefined {
+  if (!knownLibraries.has(path)) knownLibraries.set(path, findLibraries(path))
+  return knownLibraries.get(path)
+}
+
+function findLibraries(path: string): Libraries | undefined {
   const { status, stdout } = spawnSync('ldd', [path], { encoding: 'utf8' })
   if (status !== 0) return undefined
   const paths = [...stdout.matchAll(/(?:=> )?(\/\S+) \(0x/g)].map((match) => match[1]!)

@@ -2,59 +2,22 @@
 //
 // The mounts are made in a mount namespace of the run's own, so that they end with its last process, however that ends;
 // bubblewrap and its children die with us. What is left after SIGKILL is a folder, which the next start removes.
-import { spawn, type ChildProcess } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import type { Duplex, Writable } from 'node:stream'
 import { join, resolve } from 'node:path'
 import { BuildError, throwIfAborted } from '../../../errors.js'
-import { encodeTar, type Store, type TarInput } from '../../../store/index.js'
+import type { Store } from '../../../store/index.js'
 import { applyChangeset, diffTrees, EMPTY_TREE, openTree, type Tree } from '../../../unionfs/index.js'
 import type { ExecRequest, ExecResult } from '../../executor.js'
 import { readAccountFiles, resolveIdentity, type Identity } from '../accounts.js'
 import { bubblewrapArguments, HOSTNAME, type SandboxFiles } from './bubblewrap.js'
-import { librariesOf, namespaceCommand, removeFolder, type SandboxHost } from './host.js'
-import { findPlaces, type Places, type SecretFile } from './places.js'
+import { execute } from './execute.js'
+import { librariesOf, removeFolder, type SandboxHost } from './host.js'
+import { launchCommand } from './launch.js'
+import { findPlaces, type Places } from './places.js'
 import { materialiseLayers, unpackChanges, writeRoot, type RootfsOptions } from './rootfs.js'
 import { ownName, removeStale } from './scratch.js'
-import { terminateCommand } from './terminate.js'
-import { readUpperFolder } from './upper.js'
-
-/** bubblewrap reads its options from here: a command line is seen by everybody, and some values are secrets. */
-const OPTIONS_FD = 3
-const SECRETS_FD = 4
-
-const GATE_FD = 5
-
-/**
- * Arguments: overlay options, its mount point, the folder for secrets or '', then the command.
- *
- * It asks at the gate before it does anything: by then the kernel knows that the script must die with its parent, and only
- * who is alive, and has not been told to stop, answers. So no moment is left at which a kill could pass it by. Then come
- * the overlay, the secrets (an archive on a descriptor, unpacked into memory), and the command in the script's place.
- *
- * Of our own descriptors all that are not close-on-exec come this far (a database's, those that we were started with), and
- * bubblewrap passes on what it has: the command gets none but the first three, bubblewrap its options besides.
- */
-const START = `echo ready >&${GATE_FD}
-read -r answer <&${GATE_FD} && test "$answer" = go || exit 125
-exec ${GATE_FD}<&-
-umask 022
-mount -t overlay overlay -o "$1" "$2" || exit 125
-if test -n "$3"; then
-  mount -t tmpfs -o mode=0700 tmpfs "$3" && tar -x -p --numeric-owner --same-owner -C "$3" -f - <&${SECRETS_FD} || exit 125
-fi
-for path in /proc/self/fd/*; do
-  fd=\${path##*/}
-  case $fd in
-    [012] | ${OPTIONS_FD}) ;;
-    *[!0-9]* | '') exit 125 ;;
-    *) exec {fd}>&- ;;
-  esac
-done
-unset PWD OLDPWD
-shift 3
-exec "$@"`
+import { markUpper, readUpperFolder } from './upper.js'
 
 /** A folder with layers and runs, and what runs in it. */
 export class Sandbox {
@@ -90,19 +53,28 @@ export class Sandbox {
     const options = mountOptions(lowers, this.#relative(run), this.#host)
     const files = this.#files(run, request, identity, places)
     const bubblewrap = bubblewrapArguments(request, identity, files)
-    const command = namespaceCommand(this.#host, START, [
-      options,
-      join(run, 'merged'),
-      places.secrets.length === 0 ? '' : join(run, 'secrets'),
-      this.#host.programs.bwrap,
-      '--args',
-      String(OPTIONS_FD),
-      '--',
-      ...bubblewrap.command,
-    ])
-    const input = { options: bubblewrap.options, secrets: places.secrets }
-    const exitCode = await execute(command, input, this.#options.folder, request)
-    const changes = await readUpperFolder(this.#host, join(run, 'upper'), run, before.root)
+    const command = launchCommand(this.#host, {
+      overlay: options,
+      merged: join(run, 'merged'),
+      tmpfs: [],
+      secrets: places.secrets.length === 0 ? '' : join(run, 'secrets'),
+      groups: [],
+      command: bubblewrap.command,
+    })
+    const upper = join(run, 'upper')
+    let isTouched = (): boolean => true
+    const exitCode = await execute(
+      {
+        command,
+        folder: this.#options.folder,
+        options: bubblewrap.options,
+        secrets: places.secrets,
+        onReady: () => (isTouched = markUpper(upper)),
+      },
+      request,
+    )
+    if (!isTouched()) return { exitCode, tree: before }
+    const changes = await readUpperFolder(this.#host, upper, run, before.root)
     return { exitCode, tree: changes.length === 0 ? before : applyChangeset(before, changes) }
   }
 
@@ -189,102 +161,8 @@ function unprivilegedUser(user: string): BuildError {
 function mountOptions(lowers: readonly string[], run: string, host: SandboxHost): string {
   const dirs = `lowerdir=${lowers.join(':')},upperdir=${run}/upper,workdir=${run}/work`
   // What docker mounts with, whatever the kernel's defaults are.
-  return host.privileged ? `${dirs},index=off,redirect_dir=off,metacopy=off` : `${dirs},userxattr`
-}
-
-/** Runs the command to its end: all of its processes have gone when the promise is settled. */
-async function execute(
-  command: readonly string[],
-  input: { readonly options: readonly string[]; readonly secrets: readonly SecretFile[] },
-  folder: string,
-  request: ExecRequest,
-): Promise<number> {
-  const { signal, timeoutMs } = request
-  const child = spawn(command[0]!, command.slice(1), {
-    cwd: folder,
-    // Our environment is not the RUN's affair, and /proc would show it.
-    env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
-    stdio: [request.stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', 'pipe', 'pipe', 'pipe'],
-  })
-  send(child, OPTIONS_FD, [new TextEncoder().encode(input.options.map((option) => `${option}\0`).join(''))])
-  send(child, SECRETS_FD, input.secrets.length === 0 ? [] : encodeTar(input.secrets.map(secretEntry)))
-  let timedOut = false
-  const closeGate = openGate(child)
-  const kill = (): boolean => {
-    closeGate()
-    return child.kill('SIGKILL')
-  }
-  const timer = timeoutMs === undefined ? undefined : setTimeout(() => ((timedOut = true), kill()), timeoutMs)
-  signal?.addEventListener('abort', kill, { once: true })
-  const endStop = listenToStop(request.stop, child, kill)
-  child.stdout!.on('data', (bytes: Uint8Array) => request.onOutput('stdout', bytes))
-  child.stderr!.on('data', (bytes: Uint8Array) => request.onOutput('stderr', bytes))
-  child.stdin?.on('error', () => undefined)
-  child.stdin?.end(request.stdin)
-  try {
-    const code = await new Promise<number>((resolve, reject) => {
-      child.once('error', reject)
-      // Not 'exit': the pipes close when the last process has gone.
-      child.once('close', (status, by) => resolve(status ?? (by === 'SIGKILL' ? 137 : 128)))
-    })
-    throwIfAborted(signal)
-    if (timedOut) throw timeout(request)
-    return code
-  } finally {
-    clearTimeout(timer)
-    signal?.removeEventListener('abort', kill)
-    endStop()
-  }
-}
-
-/** Answers the script when it asks. @returns ends that: who asks later is turned away */
-function openGate(child: ChildProcess): () => void {
-  const gate = (child.stdio as readonly unknown[])[GATE_FD] as Duplex
-  gate.on('error', () => undefined)
-  gate.once('data', () => gate.end('go\n'))
-  return () => void gate.destroy()
-}
-
-const STOP_GRACE_MS = 10_000
-
-/** @returns ends listening */
-function listenToStop(stop: AbortSignal | undefined, child: ChildProcess, kill: () => boolean): () => void {
-  if (stop === undefined) return () => {}
-  let timer: NodeJS.Timeout | undefined
-  const terminate = (): void => {
-    timer = setTimeout(kill, STOP_GRACE_MS)
-    // A command that has not begun yet hears nothing, and is asked again.
-    const ask = (): void => void (terminateCommand(child.pid!) && clearInterval(again))
-    const again = setInterval(ask, 50)
-    child.once('close', () => clearInterval(again))
-    ask()
-  }
-  if (stop.aborted) terminate()
-  else stop.addEventListener('abort', terminate, { once: true })
-  return () => {
-    clearTimeout(timer)
-    stop.removeEventListener('abort', terminate)
-  }
-}
-
-function send(child: ChildProcess, fd: number, chunks: Iterable<Uint8Array>): void {
-  const stream = child.stdio[fd] as Writable
-  // A child that ends early closes its end; its exit code tells.
-  stream.on('error', () => undefined)
-  for (const chunk of chunks) stream.write(chunk)
-  stream.end()
-}
-
-function secretEntry({ node }: SecretFile, index: number): TarInput {
-  const { mode, uid, gid, size, mtimeSec, mtimeNsec } = node
-  const content = [node.content()]
-  return { kind: 'file', path: String(index), mode, uid, gid, size, mtimeSec, mtimeNsec, content }
-}
-
-function timeout(request: ExecRequest): BuildError {
-  return new BuildError('RUN_FAILED', `the RUN took longer than ${request.timeoutMs} ms and was ended`, {
-    data: { commandLine: request.commandLine, timeoutMs: request.timeoutMs },
-  })
+  const how = host.privileged ? 'index=off,redirect_dir=off,metacopy=off' : 'userxattr'
+  return `${dirs},${how}${host.volatile ? ',volatile' : ''}`
 }
 
 /** Beside the store's blobs, or in the system's temporary folder, until the process ends. */

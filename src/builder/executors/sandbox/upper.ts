@@ -1,6 +1,17 @@
 // What a run left in an overlay's upper directory, as a changeset. Effect.
-import { closeSync, fstatSync, openSync, readSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import {
+  chmodSync,
+  closeSync,
+  fstatSync,
+  lstatSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readSync,
+  rmdirSync,
+  rmSync,
+} from 'node:fs'
+import { dirname, join } from 'node:path'
 import { digestOf } from '../../../digest.js'
 import { BuildError, StoreError } from '../../../errors.js'
 import type { BlobReader } from '../../../store/index.js'
@@ -11,6 +22,38 @@ import { readUpper, type RootLook } from './overlay-tar.js'
 
 /** Archives up to this size are held in memory; larger ones stay in an unlinked file. Bytes. */
 const MEMORY_MAX = 64 << 20
+
+/**
+ * Remembers an upper directory before the command begins. @returns whether anything in it, or of it, has changed since
+ *
+ * Node sees no extended attributes, but whatever changes them changes the time of the last change: where the file system
+ * tells two changes apart however short the time between, a directory with nothing in it and the same time is as it was.
+ */
+export function markUpper(upper: string): () => boolean {
+  const before = lstatSync(upper, { bigint: true }).ctimeNs
+  return () =>
+    readdirSync(upper).length > 0 ||
+    lstatSync(upper, { bigint: true }).ctimeNs !== before ||
+    !hasFineTimes(dirname(upper))
+}
+
+const fineTimes = new Map<number, boolean>()
+
+/** Whether a change after a look always shows in the time: kernels from 6.13 on, most file systems. Tried out. */
+function hasFineTimes(folder: string): boolean {
+  const { dev } = lstatSync(folder)
+  const known = fineTimes.get(dev)
+  if (known !== undefined) return known
+  const probe = mkdtempSync(join(folder, 'times-'))
+  const times = Array.from({ length: 5 }, () => {
+    chmodSync(probe, 0o700)
+    return lstatSync(probe, { bigint: true }).ctimeNs
+  })
+  rmdirSync(probe)
+  const isFine = new Set(times).size === times.length
+  fineTimes.set(dev, isFine)
+  return isFine
+}
 
 /**
  * Reads the directory through GNU tar, which sees owners, links, devices and attributes. The contents of the changeset's

@@ -1,0 +1,143 @@
+// A run's processes, from their start to their end: input, output, the time limit, and what ends them early. Effect.
+import { spawn, type ChildProcess } from 'node:child_process'
+import type { Duplex, Writable } from 'node:stream'
+import { BuildError, throwIfAborted } from '../../../errors.js'
+import { encodeTar, type TarInput } from '../../../store/index.js'
+import type { ExecRequest } from '../../executor.js'
+import { GATE_FD, OPTIONS_FD, SECRETS_FD } from './launch.js'
+import type { SecretFile } from './places.js'
+import { terminateCommand } from './terminate.js'
+
+export interface Execution {
+  readonly command: readonly string[]
+  readonly folder: string
+  /** bubblewrap's. */
+  readonly options: readonly string[]
+  readonly secrets: readonly SecretFile[]
+  /** Called when the mounts are there and nothing has begun. */
+  readonly onReady: () => void
+}
+
+/**
+ * Runs the command to its end: all of its processes have gone when the promise is settled.
+ * @throws BuildError RUN_FAILED when the time is over, EXECUTOR_MISSING when it could not begin
+ */
+export async function execute(execution: Execution, request: ExecRequest): Promise<number> {
+  const { signal, timeoutMs } = request
+  const child = start(execution, request)
+  let timedOut = false
+  const gate = new Gate(child, request, execution.onReady)
+  const kill = (): boolean => {
+    gate.close()
+    return child.kill('SIGKILL')
+  }
+  const timer = timeoutMs === undefined ? undefined : setTimeout(() => ((timedOut = true), kill()), timeoutMs)
+  signal?.addEventListener('abort', kill, { once: true })
+  const endStop = listenToStop(request.stop, child, kill)
+  try {
+    const code = await new Promise<number>((resolve, reject) => {
+      child.once('error', reject)
+      // Not 'exit': the pipes close when the last process has gone.
+      child.once('close', (status, by) => resolve(status ?? (by === 'SIGKILL' ? 137 : 128)))
+    })
+    throwIfAborted(signal)
+    if (timedOut) throw timeout(request)
+    if (!gate.passed && request.stop?.aborted !== true) throw notBegun(gate.said)
+    return code
+  } finally {
+    clearTimeout(timer)
+    signal?.removeEventListener('abort', kill)
+    endStop()
+  }
+}
+
+function start({ command, folder, options, secrets }: Execution, { stdin }: ExecRequest): ChildProcess {
+  const pipes = secrets.length === 0 ? 2 : 3
+  const child = spawn(command[0]!, command.slice(1), {
+    cwd: folder,
+    // Our environment is not the RUN's affair, and /proc would show it.
+    env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
+    stdio: [stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', ...Array<'pipe'>(pipes).fill('pipe')],
+  })
+  send(child, OPTIONS_FD, [new TextEncoder().encode(options.map((option) => `${option}\0`).join(''))])
+  if (secrets.length > 0) send(child, SECRETS_FD, encodeTar(secrets.map(secretEntry)))
+  child.stdin?.on('error', () => undefined)
+  child.stdin?.end(stdin)
+  return child
+}
+
+/** Where the script asks before the command begins; what it says until then is not the command's. */
+class Gate {
+  passed = false
+  said = ''
+  readonly #stream: Duplex
+
+  constructor(child: ChildProcess, { onOutput }: ExecRequest, onReady: () => void) {
+    this.#stream = (child.stdio as readonly unknown[])[GATE_FD] as Duplex
+    this.#stream.on('error', () => undefined)
+    this.#stream.once('data', () => {
+      onReady()
+      this.passed = true
+      this.#stream.end('go\n')
+    })
+    child.stdout!.on('data', (bytes: Uint8Array) => onOutput('stdout', bytes))
+    child.stderr!.on('data', (bytes: Uint8Array) => {
+      if (this.passed) onOutput('stderr', bytes)
+      else this.said += String(bytes)
+    })
+  }
+
+  /** Who asks later is turned away. */
+  close(): void {
+    this.#stream.destroy()
+  }
+}
+
+const STOP_GRACE_MS = 10_000
+
+/** @returns ends listening */
+function listenToStop(stop: AbortSignal | undefined, child: ChildProcess, kill: () => boolean): () => void {
+  if (stop === undefined) return () => {}
+  let timer: NodeJS.Timeout | undefined
+  const terminate = (): void => {
+    timer = setTimeout(kill, STOP_GRACE_MS)
+    // A command that has not begun yet hears nothing, and is asked again.
+    const ask = (): void => void (terminateCommand(child.pid!) && clearInterval(again))
+    const again = setInterval(ask, 50)
+    child.once('close', () => clearInterval(again))
+    ask()
+  }
+  if (stop.aborted) terminate()
+  else stop.addEventListener('abort', terminate, { once: true })
+  return () => {
+    clearTimeout(timer)
+    stop.removeEventListener('abort', terminate)
+  }
+}
+
+function send(child: ChildProcess, fd: number, chunks: Iterable<Uint8Array>): void {
+  const stream = child.stdio[fd] as Writable
+  // A child that ends early closes its end; its exit code tells.
+  stream.on('error', () => undefined)
+  for (const chunk of chunks) stream.write(chunk)
+  stream.end()
+}
+
+function secretEntry({ node }: SecretFile, index: number): TarInput {
+  const { mode, uid, gid, size, mtimeSec, mtimeNsec } = node
+  const content = [node.content()]
+  return { kind: 'file', path: String(index), mode, uid, gid, size, mtimeSec, mtimeNsec, content }
+}
+
+function timeout(request: ExecRequest): BuildError {
+  return new BuildError('RUN_FAILED', `the RUN took longer than ${request.timeoutMs} ms and was ended`, {
+    data: { commandLine: request.commandLine, timeoutMs: request.timeoutMs },
+  })
+}
+
+function notBegun(said: string): BuildError {
+  const reason = said.trim() === '' ? 'no reason given' : said.trim()
+  return new BuildError('EXECUTOR_MISSING', `the sandbox could not be set up: ${reason}`, {
+    data: { executor: 'sandbox', reason },
+  })
+}

@@ -1,0 +1,96 @@
+// How a run is begun: the script that makes its mounts in namespaces of its own and then becomes bubblewrap. Pure.
+import { namespaceCommand, type SandboxHost } from './host.js'
+
+/** bubblewrap reads its options from here: a command line is seen by everybody, and some values are secrets. */
+export const OPTIONS_FD = 3
+export const GATE_FD = 4
+/** Only where there are secrets. */
+export const SECRETS_FD = 5
+
+/**
+ * Closes all descriptors but the first three and bubblewrap's options. POSIX sh has no words for those beyond 9; where
+ * there are any, bash takes the script's place. A database's are, and what we were started with may be.
+ */
+const CLOSE_SMALL = `for path in /proc/self/fd/*; do
+  case \${path##*/} in
+    [012] | ${OPTIONS_FD}) ;;
+    [4-9]) eval "exec \${path##*/}>&-" ;;
+    *) exec "$bash" --norc -p -c "$close_all" bash "$@" ;;
+  esac
+done`
+
+const CLOSE_ALL = `for path in /proc/self/fd/*; do
+  fd=\${path##*/}
+  case $fd in
+    [012] | ${OPTIONS_FD}) ;;
+    *[!0-9]* | "") exit 125 ;;
+    *) exec {fd}>&- ;;
+  esac
+done
+unset PWD OLDPWD SHLVL _
+exec "$@"`
+
+/**
+ * Arguments: bash, CLOSE_ALL, overlay options and its mount point, the steps before the command, `--`, the command.
+ *
+ * It asks at the gate when the mounts are there: by then the kernel knows that the script must die with its parent, and
+ * only who is alive, and has not been told to stop, answers. So no moment is left at which a kill could pass it by.
+ * What it says on its standard error before that is why it failed.
+ *
+ * Of our own descriptors all that are not close-on-exec come this far, and bubblewrap passes on what it has.
+ */
+const START = `umask 022
+bash=$1 close_all=$2
+mount -t overlay overlay -o "$3" "$4" || exit 125
+shift 4
+while test "$1" != --; do
+  case $1 in
+    tmpfs) mount -t tmpfs -o "$2" tmpfs "$3" || exit 125 ;;
+    secrets) tar -x -p --numeric-owner --same-owner -C "$3" -f - <&${SECRETS_FD} || exit 125 ;;
+    cgroup) echo 0 >"$3" || exit 125 ;;
+  esac
+  shift 3
+done
+shift
+echo ready >&${GATE_FD}
+read -r answer <&${GATE_FD} && test "$answer" = go || exit 125
+${CLOSE_SMALL}
+unset PWD OLDPWD
+exec "$@"`
+
+export interface Launch {
+  /** For mount(8), paths relative to the sandbox's folder. */
+  readonly overlay: string
+  /** Absolute. */
+  readonly merged: string
+  /** Mounted before the command starts, in this order: options of mount(8), and where, absolute. */
+  readonly tmpfs: readonly { readonly options: string; readonly at: string }[]
+  /** Where secrets are unpacked; '' for none. A tmpfs. */
+  readonly secrets: string
+  /** `cgroup.procs` of the groups that the run belongs to. */
+  readonly groups: readonly string[]
+  /** bubblewrap's arguments after `--`. */
+  readonly command: readonly string[]
+}
+
+/** The whole argument vector; it is to be started in the sandbox's folder. */
+export function launchCommand(host: SandboxHost, launch: Launch): string[] {
+  const { bash, bwrap } = host.programs
+  const memory =
+    launch.secrets === '' ? [] : ['tmpfs', 'mode=0700', launch.secrets, 'secrets', '', launch.secrets]
+  return namespaceCommand(host, START, [
+    bash,
+    CLOSE_ALL,
+    launch.overlay,
+    launch.merged,
+    ...launch.tmpfs.flatMap(({ options, at }) => ['tmpfs', options, at]),
+    ...memory,
+    ...launch.groups.flatMap((path) => ['cgroup', '', path]),
+    '--',
+    bwrap,
+    '--args',
+    String(OPTIONS_FD),
+    '--',
+    ...launch.command,
+  ])
+}
