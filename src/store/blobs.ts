@@ -30,6 +30,8 @@ export interface ByteRange {
   readonly length: number
   /** Of the bytes in the range, where it is known: then they are verified as a whole blob is. */
   readonly digest?: Digest | undefined
+  /** False for a glance that must not cost more than it reads, by someone who can bear wrong bytes. Default true. */
+  readonly verify?: boolean | undefined
 }
 
 /**
@@ -118,8 +120,11 @@ export interface BlobReader {
   /** Bytes. */
   readonly size: number
   /**
-   * Exactly `length` bytes from `offset`. The result may share memory with the store: never write into it.
-   * @throws StoreError BLOB_NOT_FOUND when the blob has gone, SIZE_MISMATCH when the range is not within the blob
+   * Exactly `length` bytes from `offset`, verified unless the store was told not to. The result may share memory with
+   * the store: never write into it.
+   *
+   * @throws StoreError BLOB_NOT_FOUND when the blob has gone, SIZE_MISMATCH when the range is not within the blob,
+   *         DIGEST_MISMATCH when the blob is damaged there, or at all
    */
   read(offset: number, length: number): Uint8Array
 }

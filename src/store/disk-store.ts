@@ -25,6 +25,11 @@ export interface DiskStoreOptions {
   readonly durability?: Durability
   /** Make the store when the folder is absent or empty. Default true. */
   readonly create?: boolean
+  /**
+   * Verify every read, also of parts of a blob: bytes of a layer that are not what they were are an error. The first
+   * partial read of a blob hashes it whole, once for all processes. Default true; without it only whole reads are verified.
+   */
+  readonly verifyReads?: boolean
   readonly env?: Env
   /** The file system below, for fault injection. @internal */
   readonly fs?: DiskFs
@@ -56,12 +61,13 @@ export async function openDiskStoreNow(path: string, options: DiskStoreOptions =
   const lock = lockIn(disk.paths.locks)
   const locked: Lock['run'] = (fn) => lock.run(() => afterSweeps(disk, fn))
   const gate = sweepGate(disk, locked)
-  const blobs = new DiskBlobStore(disk, { now: nowMs, gate, lockIn })
+  const sidecars = new DiskSidecarStore(disk, crc32)
+  const verifyReads = options.verifyReads ?? true
+  const blobs = new DiskBlobStore(disk, { now: nowMs, gate, lockIn, verifyReads, sidecars })
   const database = new LmdbRecordStore(disk, crc32)
   const records = new RecentRecordStore(disk, database)
   const leases = new DiskLeaseStore(disk, env, gate)
   const refs = new DiskRefStore(disk, blobs, env, locked)
-  const sidecars = new DiskSidecarStore(disk, crc32)
   const documents = new DiskDocumentStore(disk, locked, lockIn)
   return closeable({
     blobs,
@@ -79,7 +85,7 @@ export async function openDiskStoreNow(path: string, options: DiskStoreOptions =
     space: async () => disk.fs.space(path),
     audit: async () => auditDisk(disk, { refs, leases, sidecars, documents, records: database }),
     async release() {
-      blobs.close()
+      await blobs.close()
       await records.close()
     },
   })

@@ -13,11 +13,13 @@ import {
 } from './blobs.js'
 import { BlobWriter, feed } from './blob-writer.js'
 import { DiskIngests } from './disk-ingest.js'
-import { errnoOf, isReadOnlyError, type DiskFs } from './disk-fs.js'
+import { errnoOf, isReadOnlyError, type DiskFs, type FileStat } from './disk-fs.js'
 import { blobPath, createTemp, discardTemp, makeFolder, type Disk } from './disk-layout.js'
+import { DiskReads } from './disk-reads.js'
 import { FdPool } from './fd-pool.js'
 import type { Lock } from './lock.js'
 import { checkRange } from './memory.js'
+import type { SidecarStore } from './store.js'
 import { blobNotFound, checkExpectation, measure, verified } from './verify.js'
 
 /** Reads of a whole blob come in pieces of this size. */
@@ -36,6 +38,10 @@ export interface DiskBlobStoreOptions {
   readonly gate?: () => Promise<void>
   /** A lock in a folder of its own. Without it there are no ingests. */
   readonly lockIn?: (folder: string) => Lock
+  /** Verify reads of parts of a blob. Default true. */
+  readonly verifyReads?: boolean
+  /** Where the sums by which they are verified are kept; see disk-reads.ts. */
+  readonly sidecars?: Pick<SidecarStore, 'get' | 'put'>
 }
 
 export class DiskBlobStore implements BlobStore {
@@ -44,6 +50,7 @@ export class DiskBlobStore implements BlobStore {
   readonly #now: () => number
   readonly #gate: () => Promise<void>
   readonly #ingests: DiskIngests | undefined
+  readonly #reads: DiskReads | undefined
   #closed = false
   #folderSync: { started: boolean; done: Promise<void> } | undefined
 
@@ -52,8 +59,11 @@ export class DiskBlobStore implements BlobStore {
     this.#fds = new FdPool(disk.fs)
     this.#now = options.now ?? Date.now
     this.#gate = options.gate ?? (() => Promise.resolve())
-    const { lockIn } = options
-    const publish = (path: string, info: BlobInfo) => this.#publish(path, info)
+    const { lockIn, sidecars, verifyReads = true } = options
+    this.#reads = verifyReads
+      ? new DiskReads({ fs: disk.fs, checksum: disk.checksum, sidecars, nowMs: this.#now })
+      : undefined
+    const publish = async (path: string, info: BlobInfo) => void (await this.#publish(path, info))
     this.#ingests = lockIn && new DiskIngests(disk, lockIn, publish)
   }
 
@@ -78,7 +88,8 @@ export class DiskBlobStore implements BlobStore {
   async *get(digest: Digest, range?: ByteRange): AsyncGenerator<Uint8Array> {
     if (range !== undefined) {
       checkRange(range)
-      const chunks = this.#chunks(digest, range.offset, range.length)
+      const isChecked = range.verify !== false && range.digest === undefined && this.#reads !== undefined
+      const chunks = isChecked ? this.#parts(digest, range) : this.#chunks(digest, range.offset, range.length)
       yield* range.digest === undefined ? chunks : verified(chunks, { digest: range.digest })
     } else {
       yield* verified(this.#chunks(digest, 0, Number.POSITIVE_INFINITY), { digest })
@@ -103,6 +114,7 @@ export class DiskBlobStore implements BlobStore {
   async delete(digest: Digest): Promise<boolean> {
     const path = this.#path(digest)
     this.#fds.drop(path)
+    this.#reads?.forget(digest)
     return this.#disk.fs.remove(path)
   }
 
@@ -126,9 +138,10 @@ export class DiskBlobStore implements BlobStore {
   }
 
   /** Closes the files that readers share. They fail with STORE_CLOSED from then on. */
-  close(): void {
+  async close(): Promise<void> {
     this.#closed = true
     this.#fds.close()
+    await this.#reads?.close()
   }
 
   #path(digest: Digest): string {
@@ -140,14 +153,27 @@ export class DiskBlobStore implements BlobStore {
     return stat?.kind === 'file' ? { digest, size: stat.size, addedMs: stat.mtimeMs } : undefined
   }
 
-  #read({ digest, size }: BlobInfo, offset: number, length: number): Uint8Array {
+  #read(info: BlobInfo, offset: number, length: number): Uint8Array {
+    const { digest, size } = info
     if (this.#closed) throw new StoreError('STORE_CLOSED', 'the store is closed')
     if (offset < 0 || length < 0 || offset + length > size) throw outOfRange(digest, offset, length, size)
+    const fd = this.#fd(digest)
+    if (this.#reads !== undefined) return this.#readVerified(this.#reads, fd, info, offset, length)
     const out = new Uint8Array(length)
-    const count = this.#disk.fs.read(this.#fd(digest), out, offset)
+    const count = this.#disk.fs.read(fd, out, offset)
     // The file became shorter after it was opened, which nothing of ours does.
     if (count !== length) throw outOfRange(digest, offset, length, offset + count)
     return out
+  }
+
+  #readVerified(reads: DiskReads, fd: number, info: BlobInfo, offset: number, length: number): Uint8Array {
+    try {
+      return reads.read(fd, info, offset, length)
+    } catch (error) {
+      // A put may have replaced the damaged file: the next read opens it anew.
+      this.#fds.drop(this.#path(info.digest))
+      throw error
+    }
   }
 
   #fd(digest: Digest): number {
@@ -164,6 +190,15 @@ export class DiskBlobStore implements BlobStore {
     } catch (error) {
       throw errnoOf(error) === 'ENOENT' ? blobNotFound(digest, error) : error
     }
+  }
+
+  /** A range in verified pieces. */
+  async *#parts(digest: Digest, { offset, length }: ByteRange): AsyncGenerator<Uint8Array> {
+    const info = this.#stat(digest)
+    if (info === undefined) throw blobNotFound(digest)
+    const end = Math.min(info.size, offset + length)
+    for (let at = offset; at < end; at += READ_BYTES)
+      yield this.#read(info, at, Math.min(READ_BYTES, end - at))
   }
 
   async *#chunks(digest: Digest, offset: number, length: number): AsyncGenerator<Uint8Array> {
@@ -234,7 +269,8 @@ export class DiskBlobStore implements BlobStore {
       throwIfAborted(signal)
       closed = true
       this.#disk.fs.close(temp.fd)
-      await this.#publish(temp.path, info)
+      const stat = await this.#publish(temp.path, info)
+      if (stat !== undefined) this.#reads?.trust(info.digest, stat)
       return info
     } catch (error) {
       await writer.abandon()
@@ -243,15 +279,17 @@ export class DiskBlobStore implements BlobStore {
     }
   }
 
-  /** Gives a whole, verified temporary file its name. */
-  async #publish(from: string, info: BlobInfo): Promise<void> {
+  /** Gives a whole, verified temporary file its name. @returns how it looks; `undefined` when there was one already */
+  async #publish(from: string, info: BlobInfo): Promise<FileStat | undefined> {
     const { fs, paths } = this.#disk
     if (await this.#renew(info)) {
       fs.remove(from)
-      return
+      return undefined
     }
     const path = this.#path(info.digest)
     this.#fds.drop(path)
+    this.#reads?.forget(info.digest)
+    const stat = fs.stat(from)
     try {
       fs.rename(from, path)
     } catch (error) {
@@ -260,6 +298,7 @@ export class DiskBlobStore implements BlobStore {
       fs.rename(from, path)
     }
     await this.#syncFolder()
+    return stat
   }
 
   /** fsync of the folder of blobs. Puts that end at the same time share one that began after all their renames. */

@@ -3,6 +3,7 @@
 import type { Descriptor } from '../descriptor.js'
 import { hexOf, type Digest } from '../digest.js'
 import { throwIfAborted } from '../errors.js'
+import { BLOCK_SUMS_KIND } from './block-sums.js'
 import type { BlobInfo } from './blobs.js'
 import { isDocument, walkReachable, type Reached } from './reach.js'
 import type { Store } from './store.js'
@@ -56,7 +57,7 @@ export interface GcPlan {
 
 const HOUR_MS = 3_600_000
 /** Kinds of derived files that are about one blob, of which their key has the hex digits: they go with it. */
-const SIDECARS_OF_BLOBS = ['layer-index']
+const SIDECARS_OF_BLOBS = ['layer-index', BLOCK_SUMS_KIND]
 
 /**
  * What a gc would remove now. Changes nothing and needs no lock.

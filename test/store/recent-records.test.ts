@@ -1,7 +1,7 @@
 // The file of recently asked records: it spares opening the database, and is never believed when that has moved on.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { openDiskStore } from '../../src/store/index.js'
 import { LmdbRecordStore } from '../../src/store/lmdb-records.js'
@@ -10,7 +10,7 @@ let path: string
 beforeEach(() => void (path = join(mkdtempSync(join(tmpdir(), 'lamella-recent-')), 'store')))
 afterEach(() => {
   vi.restoreAllMocks()
-  rmSync(path, { recursive: true, force: true })
+  rmSync(dirname(path), { recursive: true, force: true })
 })
 
 const bytes = (text: string) => new TextEncoder().encode(text)

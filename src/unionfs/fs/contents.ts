@@ -73,7 +73,9 @@ function readPlain(kernel: Kernel, name: string, path: unknown): Uint8Array {
   if (!isPermitted(kernel.identity, node, MAY_READ)) throw fsError('EACCES', 'open', textOf(shown(path)))
   if (node.kind === 'dir') throw fsError('EISDIR', 'read')
   if (node.kind !== 'file') throw fsError('ENXIO', 'open', textOf(shown(path)))
-  return node instanceof UpperNode ? node.data!.bytes() : node.content()
+  return attempt('read', undefined, undefined, () =>
+    node instanceof UpperNode ? node.data!.bytes() : node.content(),
+  )
 }
 
 function writeFile(kernel: Kernel, path: unknown, data: unknown, given: unknown, flag: 'w' | 'a'): Run {
@@ -139,7 +141,9 @@ export function copyFile(kernel: Kernel, source: string, dest: string, flags: nu
 }
 
 function contentOf(node: AnyNode): Uint8Array {
-  return node instanceof UpperNode ? node.data!.bytes() : node.content()
+  return attempt('read', undefined, undefined, () =>
+    node instanceof UpperNode ? node.data!.bytes() : node.content(),
+  )
 }
 
 export function contentOps(kernel: Kernel): OpTable {

@@ -1,5 +1,6 @@
 // Errors in Node's form: system errors with `errno code syscall path dest`, and the ERR_* errors of argument checks.
 import { inspect } from '#unionfs-host'
+import { LamellaError } from '../../errors.js'
 import { ERRNO, Fault, type ErrnoCode } from '../kernel/fault.js'
 
 export interface FsError extends Error {
@@ -25,12 +26,17 @@ export function fsError(code: ErrnoCode, syscall: string, path?: string, dest?: 
   return error
 }
 
-/** Runs a system call; its fault becomes Node's error. `path` and `dest` are given as the caller gave them. */
+/**
+ * Runs a system call; its fault becomes Node's error. `path` and `dest` are given as the caller gave them. What goes wrong
+ * below, as a layer whose bytes are damaged, is EIO, as of a disk; the cause says more.
+ */
 export function attempt<T>(syscall: string, path: unknown, dest: unknown, body: () => T): T {
   try {
     return body()
   } catch (error) {
-    throw error instanceof Fault ? fsError(error.code, syscall, textOf(path), textOf(dest)) : error
+    if (error instanceof Fault) throw fsError(error.code, syscall, textOf(path), textOf(dest))
+    if (!(error instanceof LamellaError)) throw error
+    throw Object.assign(fsError('EIO', syscall, textOf(path), textOf(dest)), { cause: error })
   }
 }
 

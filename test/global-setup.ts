@@ -1,0 +1,18 @@
+// A folder for temporary files that goes away with the run, whatever tests, their processes, and killed ones leave in it.
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+export default function setup(): () => void {
+  const before = process.env.TMPDIR
+  const folder = mkdtempSync(join(tmpdir(), 'lamella-run-'))
+  // As open as the usual one: some tests run commands as other users.
+  chmodSync(folder, 0o1777)
+  // Workers and the processes that tests start inherit it.
+  process.env.TMPDIR = folder
+  return () => {
+    if (before === undefined) delete process.env.TMPDIR
+    else process.env.TMPDIR = before
+    rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
+  }
+}
