@@ -11,7 +11,7 @@ import { absolutePath, readBuildFiles, type ContextSource, type DockerfileSource
 import { CacheStore } from './cache.js'
 import { BuildLease } from './build-lease.js'
 import type { BuildContext } from './context.js'
-import type { Executor } from './executor.js'
+import type { ExecLimits, Executor } from './executor.js'
 import { exportImage, nameImage } from './export.js'
 import { sourceResolver } from './image-source.js'
 import type { KeyScheme } from './key-scheme.js'
@@ -57,6 +57,8 @@ export interface BuildOptions {
   readonly extraHosts?: readonly string[] | undefined
   /** Limit of one RUN. */
   readonly timeoutMs?: number | undefined
+  /** What one RUN may use; an executor that cannot keep a limit leaves the RUN to the next. No part of any key. */
+  readonly limits?: ExecLimits | undefined
   readonly noCache?: boolean | undefined
   /** Names of stages that skip the cache. */
   readonly noCacheFilter?: readonly string[] | undefined
@@ -257,6 +259,7 @@ function opFactory(
     caches: new CacheMounts(options.store, services.env),
     secrets: secretSource(options.secrets),
     timeoutMs: options.timeoutMs,
+    limits: options.limits,
   }
   return {
     file: (definition) => new FileOp(definition, services),

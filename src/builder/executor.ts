@@ -10,6 +10,16 @@ export interface ExecMount {
   readonly isPoint?: boolean | undefined
 }
 
+/** What a run may use at most; for executors that have the limit. How long it may take is `timeoutMs`. */
+export interface ExecLimits {
+  /** Of all of its processes together. When they need more, one is killed: `oomKilled`. */
+  readonly memoryBytes?: number | undefined
+  /** Processes and threads at once. */
+  readonly pids?: number | undefined
+  /** Processors' time per time, e.g. 1.5. */
+  readonly cpus?: number | undefined
+}
+
 export interface ExecRequest {
   /** The root file system; the executor's writes into it are the step's effect. Mounts are already in place in it. */
   readonly view: UnionView
@@ -28,6 +38,7 @@ export interface ExecRequest {
   /** Bytes for standard input; empty by default. */
   readonly stdin?: Uint8Array | undefined
   readonly timeoutMs?: number | undefined
+  readonly limits?: ExecLimits | undefined
   readonly signal?: AbortSignal | undefined
   /** Receives output as it comes, in order. */
   readonly onOutput: (stream: 'stdout' | 'stderr', bytes: Uint8Array) => void
@@ -62,6 +73,8 @@ export interface ExecResult {
    * (`sandbox`, `replay`); the view is then as it was. Read both cases through `treeAfter`.
    */
   readonly tree?: Tree | undefined
+  /** The kernel killed a process of the run because `limits.memoryBytes` was used up. */
+  readonly oomKilled?: boolean | undefined
 }
 
 /** The root as a run left it. */
@@ -79,6 +92,8 @@ export interface ExecutorCapabilities {
   readonly worksOnCopy?: boolean
   /** Can show folders of the host. Default false. */
   readonly hostMounts?: boolean
+  /** The limits that it keeps. Default none. */
+  readonly limits?: readonly ('memory' | 'pids' | 'cpus')[]
 }
 
 /**

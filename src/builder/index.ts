@@ -42,6 +42,7 @@ export type { BuildOutput, ByteSink, ParsedOutput } from './output-spec.js'
 export type { BuildPlan, PlanOptions } from './plan.js'
 export { planBuild } from './plan.js'
 export type {
+  ExecLimits,
   ExecMount,
   ExecRequest,
   ExecResult,

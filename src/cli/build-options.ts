@@ -16,6 +16,7 @@ import {
 } from 'lamella/builder'
 import type { Store } from 'lamella/store'
 import { UsageError, type Arguments, type Io } from './command.js'
+import { limits } from './limits.js'
 
 /** `NAME=VALUE`; `NAME` alone takes the value of our own environment, and is left out when it has none there. */
 export function pairs(args: Arguments, option: string, env: Io['env']): Record<string, string> {
@@ -221,6 +222,7 @@ export async function buildOptions(args: Arguments, io: Io, store: Store): Promi
     ...network(args),
     extraHosts: extraHosts(args),
     executor: await executors(args, store, io),
+    limits: limits(args),
     secrets: secrets(args, io.env),
     noCache: args.flag('no-cache'),
     noCacheFilter: args.strings('no-cache-filter').flatMap((text) => text.split(',')),

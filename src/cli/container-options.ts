@@ -16,6 +16,7 @@ import type { Store } from 'lamella/store'
 import { executors, pairs, readAll } from './build-options.js'
 import { type Arguments, type Io, type OptionSpec, UsageError } from './command.js'
 import { formatError } from './errors.js'
+import { LIMIT_OPTIONS, limits } from './limits.js'
 import { storePath } from './store.js'
 
 export const EXECUTOR: OptionSpec = {
@@ -77,6 +78,7 @@ export const CREATE_OPTIONS: readonly OptionSpec[] = [
   },
   { name: 'read-only', help: 'nothing but what is mounted can be written to' },
   { name: 'network', value: 'KIND', help: 'default, none or host' },
+  ...LIMIT_OPTIONS,
 ]
 
 const NETWORKS = ['default', 'none', 'host'] as const
@@ -105,6 +107,7 @@ export function createOptions(args: Arguments, io: Io): CreateContainerOptions {
     mounts,
     network,
     readOnlyRoot: args.flag('read-only'),
+    limits: limits(args),
     removeOnExit: args.flag('rm'),
   }
 }
@@ -160,12 +163,18 @@ export async function runOptions(
 /** As docker: 125 where the command was not run for a reason of ours. */
 export const EXIT_NOT_RUN = 125
 
+/** For people, who see nothing but 137. */
+export function outOfMemory({ settings }: ContainerInfo): string {
+  return `lamella: a process was killed: the memory limit of ${settings.limits?.memoryBytes} bytes was reached\n`
+}
+
 /** Runs a container in the foreground. @returns the command's exit code, or 125 */
 export async function runInForeground(store: Store, id: string, args: Arguments, io: Io): Promise<number> {
   const { options, done } = await runOptions(args, store, io)
   try {
-    const { exitCode } = await startContainer(store, id, options)
+    const { exitCode, oomKilled, info } = await startContainer(store, id, options)
     await done()
+    if (oomKilled) io.note(outOfMemory(info))
     return exitCode
   } catch (error) {
     await done()

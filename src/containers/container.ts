@@ -1,4 +1,5 @@
 // What a container is, as values: its record in the store, and how that becomes what callers see. Pure.
+import type { ExecLimits } from '../builder/index.js'
 import type { Descriptor } from '../descriptor.js'
 import { digestOfUncompressed, isDigest, type Digest } from '../digest.js'
 import { ContainerError } from '../errors.js'
@@ -49,6 +50,7 @@ export interface ContainerSettings {
   readonly network: 'default' | 'none' | 'host'
   /** Nothing outside the mounts can be written to by what runs. */
   readonly readOnlyRoot: boolean
+  readonly limits?: ExecLimits | undefined
 }
 
 export interface ContainerInfo {

@@ -40,6 +40,8 @@ export interface CreateContainerOptions {
   readonly mounts?: readonly (MountRequest | string)[] | undefined
   readonly network?: ContainerSettings['network'] | undefined
   readonly readOnlyRoot?: boolean | undefined
+  /** What its commands may use; only executors that can keep a limit run them then. */
+  readonly limits?: ContainerSettings['limits']
   readonly removeOnExit?: boolean | undefined
   /** Clock and dice. */
   readonly clock?: Env | undefined
@@ -192,6 +194,7 @@ function settingsOf(config: ContainerConfig, options: CreateContainerOptions): C
     labels: { ...config.Labels, ...options.labels },
     network: options.network ?? 'default',
     readOnlyRoot: options.readOnlyRoot ?? false,
+    limits: options.limits,
   }
 }
 

@@ -29,7 +29,11 @@ export interface RunOptions {
 export interface RunResult {
   readonly info: ContainerInfo
   readonly exitCode: number
+  /** The memory limit was reached, and a process killed for it. */
+  readonly oomKilled: boolean
 }
+
+type Outcome = Pick<RunResult, 'exitCode' | 'oomKilled'>
 
 /** What is run now in this process, for `stopContainer`. */
 const running = new WeakMap<Store, Map<string, AbortController>>()
@@ -61,8 +65,8 @@ export async function startContainer(
 ): Promise<RunResult> {
   const container = await claimContainer(store, idOrName, options)
   try {
-    const exitCode = await runMain(container, options)
-    return { info: container.info, exitCode }
+    const outcome = await runMain(container, options)
+    return { info: container.info, ...outcome }
   } finally {
     // Also when nothing could be run, as docker does.
     if (container.info.removeOnExit) await removeOpened(container, { volumes: true })
@@ -70,7 +74,7 @@ export async function startContainer(
   }
 }
 
-async function runMain(container: Container, options: RunOptions): Promise<number> {
+async function runMain(container: Container, options: RunOptions): Promise<Outcome> {
   const { store, id, clock } = container
   const argv = commandOf(container.info)
   const nowMs = () => Number(clock.now() / 1_000_000n)
@@ -92,7 +96,7 @@ async function runMain(container: Container, options: RunOptions): Promise<numbe
   let error: string | undefined
   try {
     const stop = options.stop === undefined ? stopper.signal : AbortSignal.any([stopper.signal, options.stop])
-    exitCode = await execute(container, argv, container.info.settings, {
+    const outcome = await execute(container, argv, container.info.settings, {
       ...options,
       stop,
       onOutput(stream, bytes) {
@@ -100,7 +104,8 @@ async function runMain(container: Container, options: RunOptions): Promise<numbe
         options.onOutput?.(stream, bytes)
       },
     })
-    return exitCode
+    exitCode = outcome.exitCode
+    return outcome
   } catch (cause) {
     error = cause instanceof Error ? cause.message : String(cause)
     exitCode = exitCodeOfError(cause)
@@ -149,9 +154,9 @@ export async function execInContainer(
       cwd: options.cwd ?? settings.cwd,
       user: options.user ?? settings.user,
     }
-    const exitCode = await execute(container, argv, own, options)
+    const outcome = await execute(container, argv, own, options)
     await container.save()
-    return { info: container.info, exitCode }
+    return { info: container.info, ...outcome }
   } finally {
     if (here === undefined) await container.close()
   }
@@ -163,7 +168,7 @@ async function execute(
   argv: readonly string[],
   settings: ContainerSettings,
   options: RunOptions,
-): Promise<number> {
+): Promise<Outcome> {
   const executors = [options.executor].flat()
   let refused: unknown
   for (const executor of executors) {
@@ -214,7 +219,7 @@ type Run = (
   argv: readonly string[],
   settings: ContainerSettings,
   options: RunOptions,
-) => Promise<number>
+) => Promise<Outcome>
 
 /** In the container's own view: what is written shows at once, also to others that share its volumes. */
 const runInView: Run = async (container, executor, argv, settings, options) => {
@@ -222,7 +227,7 @@ const runInView: Run = async (container, executor, argv, settings, options) => {
   try {
     ensureCwd(container.view, settings.cwd)
     const { stop } = options
-    const { exitCode } = await executor.run({
+    const { exitCode, oomKilled = false } = await executor.run({
       ...requestOf(container.id, view, argv, settings, options),
       mounts: container.info.mounts.flatMap((mount) => {
         const { target, readOnly } = mount
@@ -236,9 +241,11 @@ const runInView: Run = async (container, executor, argv, settings, options) => {
       }),
       signal: stop,
     })
-    return exitCode
+    return { exitCode, oomKilled }
   } catch (error) {
-    if (options.stop?.aborted === true && isAbortError(error)) return codeOfStop(options.stop)
+    if (options.stop?.aborted === true && isAbortError(error)) {
+      return { exitCode: codeOfStop(options.stop), oomKilled: false }
+    }
     throw error
   } finally {
     end()
@@ -270,10 +277,10 @@ const runOnCopy: Run = async (container, executor, argv, settings, options) => {
     .catch((error: unknown) => {
       // An executor that took the stop for an end without a result: what it wrote until then is in the view.
       if (options.stop?.aborted !== true || !isAbortError(error)) throw error
-      return { exitCode: codeOfStop(options.stop), tree: undefined }
+      return { exitCode: codeOfStop(options.stop), tree: undefined, oomKilled: false }
     })
   await container.replaceRoot(grafted.part(outcome.tree ?? view.snapshot()))
-  return outcome.exitCode
+  return { exitCode: outcome.exitCode, oomKilled: outcome.oomKilled ?? false }
 }
 
 function requestOf(
@@ -296,6 +303,7 @@ function requestOf(
     network: settings.network,
     stdin: options.stdin,
     timeoutMs: options.timeoutMs,
+    limits: settings.limits,
     onOutput: options.onOutput ?? (() => {}),
   }
 }

@@ -1,6 +1,6 @@
 // What executors can do, and the error that names one which could. Pure.
 import { BuildError } from '../../errors.js'
-import type { ExecRequest, Executor, ExecutorCapabilities } from '../executor.js'
+import type { ExecLimits, ExecRequest, Executor, ExecutorCapabilities } from '../executor.js'
 
 /** What the executors of this package declare at most; for advice only. */
 const KNOWN: Readonly<Record<string, ExecutorCapabilities>> = {
@@ -10,6 +10,7 @@ const KNOWN: Readonly<Record<string, ExecutorCapabilities>> = {
     binaries: true,
     worksOnCopy: true,
     hostMounts: true,
+    limits: ['memory', 'pids', 'cpus'],
   },
   functions: {
     mounts: ['bind', 'cache', 'tmpfs', 'secret', 'ssh'],
@@ -24,7 +25,7 @@ const KNOWN: Readonly<Record<string, ExecutorCapabilities>> = {
 }
 
 /** The part of a request that not every executor can meet. */
-export type Requirements = Pick<ExecRequest, 'mounts' | 'network' | 'hostMounts' | 'readOnlyRoot'>
+export type Requirements = Pick<ExecRequest, 'mounts' | 'network' | 'hostMounts' | 'readOnlyRoot' | 'limits'>
 
 /** What of a request is beyond an executor, as people name it; `undefined` when nothing is. */
 export function missingCapability(
@@ -34,9 +35,17 @@ export function missingCapability(
   const mount = request.mounts.find(({ type }) => !capabilities.mounts.includes(type))
   if (mount !== undefined) return `RUN --mount=type=${mount.type}`
   if (!capabilities.networks.includes(request.network)) return `RUN --network=${request.network}`
+  const limit = missingLimit(capabilities, request.limits ?? {})
+  if (limit !== undefined) return limit
   if (capabilities.hostMounts === true) return undefined
   if ((request.hostMounts?.length ?? 0) > 0) return 'folders of the host'
   return request.readOnlyRoot === true ? 'a read-only root' : undefined
+}
+
+function missingLimit({ limits = [] }: ExecutorCapabilities, wanted: ExecLimits): string | undefined {
+  if (wanted.memoryBytes !== undefined && !limits.includes('memory')) return 'a memory limit'
+  if (wanted.pids !== undefined && !limits.includes('pids')) return 'a limit of processes'
+  return wanted.cpus !== undefined && !limits.includes('cpus') ? 'a limit of processors' : undefined
 }
 
 /** Executors of this package that could carry out a request, best first. */

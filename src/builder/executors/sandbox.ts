@@ -35,6 +35,7 @@ export function sandboxExecutor(options: SandboxOptions): Executor {
       binaries: true,
       worksOnCopy: true,
       hostMounts: true,
+      limits: ['memory', 'pids', 'cpus'],
     },
     async run(request): Promise<ExecResult> {
       throwIfAborted(request.signal)

@@ -13,7 +13,7 @@ import {
 } from '../../unionfs/index.js'
 import { contentKeyOf } from '../contenthash.js'
 import { resolveIdentity } from '../executors/accounts.js'
-import { treeAfter, type ExecRequest, type ExecResult, type Executor } from '../executor.js'
+import { treeAfter, type ExecLimits, type ExecRequest, type ExecResult, type Executor } from '../executor.js'
 import { execOpDigest, mountSelector, type ExecMountSpec } from '../key.js'
 import type { RunDefinition } from '../op-factory.js'
 import { DEFAULT_PATH } from '../platform.js'
@@ -32,6 +32,7 @@ export interface ExecServices extends OpServices {
   readonly caches: CacheMounts
   readonly secrets: SecretSource
   readonly timeoutMs: number | undefined
+  readonly limits: ExecLimits | undefined
 }
 
 export class ExecOp implements Op {
@@ -133,6 +134,7 @@ export class ExecOp implements Op {
       mounts: mounts.map(({ type, dest, readonly }) => ({ type, target: dest, readonly })),
       network: spec.network,
       timeoutMs: this.services.timeoutMs,
+      limits: this.services.limits,
     }
   }
 
@@ -147,13 +149,15 @@ export class ExecOp implements Op {
       context.onOutput(stream, bytes)
     }
     const result = await this.delegate({ ...request, onOutput, signal: context.signal })
-    const { exitCode } = result
+    const { exitCode, oomKilled = false } = result
     if (exitCode === 0) return treeAfter(request, result)
     const command = request.argv.join(' ')
     throw new BuildError(
       'RUN_FAILED',
-      `process ${JSON.stringify(command)} did not complete successfully: exit code: ${exitCode}`,
-      { data: { exitCode, command, output: tail.text() } },
+      `process ${JSON.stringify(command)} did not complete successfully: exit code: ${exitCode}${
+        oomKilled ? `: the memory limit of ${request.limits?.memoryBytes} bytes was reached` : ''
+      }`,
+      { data: { exitCode, command, output: tail.text(), ...(oomKilled ? { oomKilled } : {}) } },
     )
   }
 

@@ -11,6 +11,7 @@ import {
   type StepReport,
 } from 'lamella/builder'
 import { buildOptions, dockerfile, pairs, platform } from '../build-options.js'
+import { LIMIT_OPTIONS } from '../limits.js'
 import { STORE, UsageError, type Arguments, type Command, type Io } from '../command.js'
 import { createRenderer, PROGRESS_KINDS, type ProgressKind } from '../render/renderer.js'
 import { openStore } from '../store.js'
@@ -163,6 +164,7 @@ export const command: Command = {
       multiple: true,
       help: 'a secret for RUN --mount=type=secret; or env=VARIABLE',
     },
+    ...LIMIT_OPTIONS,
     {
       name: 'source-date-epoch',
       value: 'SECONDS',

@@ -1,7 +1,16 @@
 import { execInContainer } from 'lamella/containers'
 import { STORE, type Command } from '../command.js'
 import { pairs } from '../build-options.js'
-import { ENV, EXECUTOR, EXIT_NOT_RUN, INTERACTIVE, runOptions, USER, WORKDIR } from '../container-options.js'
+import {
+  ENV,
+  EXECUTOR,
+  EXIT_NOT_RUN,
+  INTERACTIVE,
+  outOfMemory,
+  runOptions,
+  USER,
+  WORKDIR,
+} from '../container-options.js'
 import { formatError } from '../errors.js'
 import { openStore } from '../store.js'
 
@@ -20,13 +29,14 @@ export const command: Command = {
     const [name, ...argv] = args.operands
     const { options, done } = await runOptions(args, store, io)
     try {
-      const { exitCode } = await execInContainer(store, name!, argv, {
+      const { exitCode, oomKilled, info } = await execInContainer(store, name!, argv, {
         ...options,
         env: pairs(args, 'env', io.env),
         cwd: args.string('workdir'),
         user: args.string('user'),
       })
       await done()
+      if (oomKilled) io.note(outOfMemory(info))
       return exitCode
     } catch (error) {
       await done()

@@ -11,12 +11,13 @@ import { applyChangeset, diffTrees, EMPTY_TREE, openTree, type Tree } from '../.
 import type { ExecRequest, ExecResult } from '../../executor.js'
 import { readAccountFiles, resolveIdentity, type Identity } from '../accounts.js'
 import { bubblewrapArguments, HOSTNAME, type SandboxFiles } from './bubblewrap.js'
+import { hasLimits, RunGroups } from './cgroups.js'
 import { execute } from './execute.js'
 import { librariesOf, removeFolder, type SandboxHost } from './host.js'
 import { launchCommand } from './launch.js'
 import { findPlaces, type Places } from './places.js'
 import { materialiseLayers, unpackChanges, writeRoot, type RootfsOptions } from './rootfs.js'
-import { ownName, removeStale } from './scratch.js'
+import { GROUPS_FILE, ownName, removeStale } from './scratch.js'
 import { markUpper, readUpperFolder } from './upper.js'
 
 /** A folder with layers and runs, and what runs in it. */
@@ -35,16 +36,26 @@ export class Sandbox {
     if (!this.#host.privileged && identity.uid !== 0) throw unprivilegedUser(request.user)
     if (!this.#cleaned) removeStale(this.#options.folder, this.#host)
     this.#cleaned = true
-    const run = join(this.#options.folder, 'runs', ownName(this.#options.folder))
+    const name = ownName(this.#options.folder)
+    const run = join(this.#options.folder, 'runs', name)
     for (const name of ['upper', 'work', 'merged']) mkdirSync(join(run, name), { recursive: true })
+    let groups: RunGroups | undefined
     try {
-      return await this.#runIn(run, request, identity)
+      const { limits = {} } = request
+      if (hasLimits(limits)) groups = RunGroups.create(limits, `lamella-${name}`, join(run, GROUPS_FILE))
+      return await this.#runIn(run, request, identity, groups)
     } finally {
+      await groups?.remove()
       removeFolder(this.#host, run)
     }
   }
 
-  async #runIn(run: string, request: ExecRequest, identity: Identity): Promise<ExecResult> {
+  async #runIn(
+    run: string,
+    request: ExecRequest,
+    identity: Identity,
+    groups: RunGroups | undefined,
+  ): Promise<ExecResult> {
     const before = request.view.snapshot()
     const places = findPlaces(before, request, this.#host.privileged, isHostFile)
     const lowers = await this.#lowers(run, request, places.prepared)
@@ -58,7 +69,7 @@ export class Sandbox {
       merged: join(run, 'merged'),
       tmpfs: [],
       secrets: places.secrets.length === 0 ? '' : join(run, 'secrets'),
-      groups: [],
+      groups: groups?.procs ?? [],
       command: bubblewrap.command,
     })
     const upper = join(run, 'upper')
@@ -73,9 +84,10 @@ export class Sandbox {
       },
       request,
     )
-    if (!isTouched()) return { exitCode, tree: before }
+    const oomKilled = groups?.oomKilled
+    if (!isTouched()) return { exitCode, tree: before, oomKilled }
     const changes = await readUpperFolder(this.#host, upper, run, before.root)
-    return { exitCode, tree: changes.length === 0 ? before : applyChangeset(before, changes) }
+    return { exitCode, tree: changes.length === 0 ? before : applyChangeset(before, changes), oomKilled }
   }
 
   /** Lower directories, topmost first: what the view has beyond its layers, then the layers. */

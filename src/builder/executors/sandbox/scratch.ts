@@ -16,7 +16,11 @@ import {
 import { join } from 'node:path'
 import { digestOf, hexOf } from '../../../digest.js'
 import { currentOwner, isOwnerAlive, type Owner } from '../../../store/index.js'
+import { removeRecordedGroups } from './cgroups.js'
 import { removeFolder, type SandboxHost } from './host.js'
+
+/** In a run's folder: the control groups that it has. */
+export const GROUPS_FILE = 'cgroups'
 
 const ID_LENGTH = 12
 /** A folder whose owner cannot be seen from here is nobody's when it is older than this. */
@@ -61,7 +65,9 @@ export function removeStale(folder: string, host: SandboxHost): void {
     for (const name of namesIn(join(folder, part))) {
       const id = pattern.exec(name)?.[1]
       const path = join(folder, part, name)
-      if (id !== undefined && isAbandoned(id, path)) removeFolder(host, path)
+      if (id === undefined || !isAbandoned(id, path)) continue
+      removeRecordedGroups(join(path, GROUPS_FILE))
+      removeFolder(host, path)
     }
   }
   for (const id of namesIn(join(folder, 'owners'))) {
