@@ -62,9 +62,17 @@ export interface BuildOptions {
   readonly noCache?: boolean | undefined
   /** Names of stages that skip the cache. */
   readonly noCacheFilter?: readonly string[] | undefined
-  /** SOURCE_DATE_EPOCH in seconds: the clock of the build stands there, and copied files get this time. */
+  /**
+   * SOURCE_DATE_EPOCH in seconds: when the image and its history were made. Copied files and folders that a step makes
+   * have this time too, so that the same inputs give the same image (as in BuildKit of 2026), unless `rewriteTimestamp`
+   * is said.
+   */
   readonly sourceDateEpoch?: number | undefined
-  /** With SOURCE_DATE_EPOCH: no file in a layer that the build made is younger. */
+  /**
+   * With SOURCE_DATE_EPOCH, what BuildKit 0.25 does: copied files keep their sources' times and only the folders of
+   * WORKDIR get the epoch; with `true` the export then brings down to the epoch what is younger, in the layers that the
+   * build made.
+   */
   readonly rewriteTimestamp?: boolean | undefined
   /** Where the image goes besides the store. */
   readonly outputs?: readonly BuildOutput[] | undefined
@@ -211,8 +219,12 @@ export async function prepareBuild(options: BuildOptions, hold?: OpServices['hol
   )
   const { target, platform, buildPlatform, onEvent } = options
   const plan = await planBuild(files.dockerfile, {
-    ops: ({ epoch }) =>
-      opFactory(options, main, { store, env: epoch === undefined ? env : standingClock(env, epoch), hold }),
+    ops: ({ epoch }) => {
+      const clock =
+        epoch === undefined || options.rewriteTimestamp !== undefined ? env : standingClock(env, epoch)
+      return opFactory(options, main, { store, env: clock, hold })
+    },
+    copiesKeepTimes: options.rewriteTimestamp !== undefined,
     sources,
     target,
     buildArgs,

@@ -192,9 +192,13 @@ function follow<N>(
       continue
     }
     if (++links > LINKS_MAX) {
-      throw new BuildError('SOURCE_NOT_FOUND', `too many symlinks: "/${parts.join('/')}"`, {
-        data: { path: parts.join('/') },
-      })
+      throw new BuildError(
+        'SOURCE_NOT_FOUND',
+        `failed to compute cache key: too many links ("/${parts.join('/')}")`,
+        {
+          data: { path: parts.join('/') },
+        },
+      )
     }
     const target = access.target(next)
     if (target.startsWith('/')) {

@@ -16,6 +16,7 @@ export interface DispatchContext {
   readonly proxyEnv: readonly (readonly [name: string, value: string])[]
   /** Of SOURCE_DATE_EPOCH, in seconds. */
   readonly epoch: number | undefined
+  readonly copiesKeepTimes: boolean
   /** The build context as an input; made when it is first used. */
   readonly buildContext: () => Edge
   /** Paths of the context that some step reads. */

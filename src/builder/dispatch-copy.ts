@@ -153,7 +153,7 @@ class Transferred {
       owner: chown === undefined || chown === '' ? undefined : parseOwner(chown, builder.base),
       ...this.mode(),
       excludePatterns: exclude.length === 0 ? undefined : exclude,
-      timestampNs: timestampOf(context),
+      timestampNs: context.copiesKeepTimes ? -1n : timestampOf(context),
     }
   }
 
@@ -267,7 +267,9 @@ class Transferred {
     }
     if (/^\d/.test(chmod)) return this.failMode(chmod)
     if (parseModeChange(chmod) === undefined)
-      return this.fail(`invalid chmod parameter: '${chmod}'. it should be octal or symbolic as in chmod(1)`)
+      return this.fail(
+        `invalid chmod parameter: '${chmod}', neither octal nor symbolic as in chmod(1): invalid syntax`,
+      )
     return { mode: -1, modeStr: chmod }
   }
 

@@ -31,8 +31,8 @@ const COMPRESSIONS: Readonly<Record<string, 'none' | 'gzip' | 'zstd'>> = {
 /** What one `--output` says. */
 export interface ParsedOutput {
   readonly output: BuildOutput
-  /** `rewrite-timestamp=true`. */
-  readonly rewriteTimestamp: boolean
+  /** `rewrite-timestamp=true`, or `false`; `undefined` where it is not said. */
+  readonly rewriteTimestamp: boolean | undefined
 }
 
 /**
@@ -42,8 +42,8 @@ export interface ParsedOutput {
  * @throws BuildError OPTION_INVALID
  */
 export function parseOutput(text: string, stdout: ByteSink): ParsedOutput {
-  if (text === '-') return { output: { type: 'tar', dest: stdout }, rewriteTimestamp: false }
-  if (!text.includes('=')) return { output: { type: 'local', dest: text }, rewriteTimestamp: false }
+  if (text === '-') return { output: { type: 'tar', dest: stdout }, rewriteTimestamp: undefined }
+  if (!text.includes('=')) return { output: { type: 'local', dest: text }, rewriteTimestamp: undefined }
   const fields = new Map<string, string>()
   for (const field of text.split(',')) {
     const at = field.indexOf('=')
@@ -52,7 +52,7 @@ export function parseOutput(text: string, stdout: ByteSink): ParsedOutput {
   }
   return {
     output: outputOf(text, fields, stdout),
-    rewriteTimestamp: flag(text, fields, 'rewrite-timestamp', false),
+    rewriteTimestamp: flag(text, fields, 'rewrite-timestamp', undefined),
   }
 }
 
@@ -100,7 +100,12 @@ function compressionOf(text: string, value: string | undefined): 'none' | 'gzip'
   )
 }
 
-function flag(text: string, fields: ReadonlyMap<string, string>, name: string, unset: boolean): boolean {
+function flag<Unset extends boolean | undefined>(
+  text: string,
+  fields: ReadonlyMap<string, string>,
+  name: string,
+  unset: Unset,
+): boolean | Unset {
   const value = fields.get(name)
   if (value === undefined) return unset
   if (value === 'true' || value === '1') return true

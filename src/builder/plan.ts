@@ -31,6 +31,8 @@ export interface PlanOptions {
   readonly noCache?: boolean | undefined
   /** … only for these stages. */
   readonly noCacheFilter?: readonly string[] | undefined
+  /** Copied files keep their sources' times under SOURCE_DATE_EPOCH. */
+  readonly copiesKeepTimes?: boolean | undefined
   readonly network?: 'default' | 'none' | 'host' | undefined
   /** Names that RUN can resolve (`--add-host`); the addresses are the executor's. */
   readonly extraHosts?: readonly string[] | undefined
@@ -66,6 +68,7 @@ class Planner {
   /** One vertex for each source, however many stages start from it. */
   private readonly sourceEdges = new Map<Op, Edge>()
   private readonly resolvedImages = new Map<string, Promise<ResolvedSource>>()
+  private readonly resolvedContexts = new Map<string, Promise<ResolvedSource | undefined>>()
 
   constructor(
     dockerfile: Dockerfile,
@@ -115,6 +118,7 @@ class Planner {
       buildArgs: this.buildArgs,
       proxyEnv: proxyEnv(this.buildArgs),
       epoch,
+      copiesKeepTimes: options.copiesKeepTimes ?? false,
       buildContext: () =>
         (context ??= edgeOf({
           op: ops.context(),
@@ -152,9 +156,7 @@ class Planner {
     if (state.resolved) return
     state.resolved = true
     const platform = state.platform ?? this.platforms.target
-    const { sources } = this.options
-    const named =
-      state.baseName === SCRATCH ? undefined : await sources.namedContext(state.baseName, platform)
+    const named = state.baseName === SCRATCH ? undefined : await this.namedContext(state.baseName, platform)
     if (named !== undefined) this.startFromContext(state, named, platform)
     else if (state.baseName === SCRATCH) {
       state.image = emptyDraft(this.platforms.target)
@@ -170,11 +172,22 @@ class Planner {
     state.replaceable = false
     if (name === SCRATCH || name === 'context') return
     const platform = state.platform ?? this.platforms.target
-    const source = await this.options.sources.namedContext(name, platform)
+    const source = await this.namedContext(name, platform)
     if (source === undefined) return
     state.replace()
     this.startFromContext(state, source, platform)
     if (source.config !== undefined) state.platform = state.image.platform
+  }
+
+  /** One source for all that name it: a step that reads and writes the same one has one input, as its key says. */
+  private namedContext(name: string, platform: Platform): Promise<ResolvedSource | undefined> {
+    const key = `${name} ${JSON.stringify(platform)}`
+    let resolved = this.resolvedContexts.get(key)
+    if (resolved === undefined) {
+      resolved = this.options.sources.namedContext(name, platform)
+      this.resolvedContexts.set(key, resolved)
+    }
+    return resolved
   }
 
   private async image(state: StageState, platform: Platform): Promise<ResolvedSource> {

@@ -229,8 +229,18 @@ export async function buildOptions(args: Arguments, io: Io, store: Store): Promi
     cacheFrom: cacheFrom(args),
     cacheTo: cacheTo(args),
     sourceDateEpoch: epoch,
-    rewriteTimestamp: args.flag('rewrite-timestamp') || outputs.some((output) => output.rewriteTimestamp),
+    rewriteTimestamp: rewriteTimestamp(args.flag('rewrite-timestamp'), outputs),
     outputs: outputs.map(({ output }) => output),
     signal: io.signal,
   }
+}
+
+/** One output that asks for it is enough, since there is one image; then one that declines. */
+function rewriteTimestamp(
+  isAsked: boolean,
+  outputs: readonly { readonly rewriteTimestamp: boolean | undefined }[],
+): boolean | undefined {
+  const said = new Set(outputs.map((output) => output.rewriteTimestamp))
+  if (isAsked || said.has(true)) return true
+  return said.has(false) ? false : undefined
 }

@@ -3,10 +3,10 @@
 import type { Descriptor } from '../descriptor.js'
 import { chainIDs, hexOf, type ChainID, type DiffID } from '../digest.js'
 import { LayerError } from '../errors.js'
-import { normalizePath } from '../path.js'
+import { normalizePath, parentOf } from '../path.js'
 import { commitLayer, openLayerBlob, scanTar, type BlobReader, type Store } from '../store/index.js'
 import { applySource } from './apply.js'
-import type { ChangeSource, Changeset } from './changeset.js'
+import type { Change, ChangeSource, Changeset } from './changeset.js'
 import { diffTrees, sameInode } from './diff.js'
 import { contentSourceOf, encodeLayer, readChanges } from './layer-codec.js'
 import { decodeLayerIndex, encodeLayerIndex, type Xxh64 } from './layer-index.js'
@@ -127,6 +127,11 @@ export interface CommitDiffOptions {
    * pkg/archive/tar.go): such layers need no PAX records for times. Default: nanoseconds are kept.
    */
   readonly wholeSeconds?: boolean
+  /**
+   * The directories above what changed come along, changed or not, as in the layers of containerd and Docker: a layer
+   * then says by itself whose and what its directories are. Default: only what changed.
+   */
+  readonly parents?: boolean
 }
 
 /**
@@ -142,7 +147,9 @@ export async function commitDiff(
   options: CommitDiffOptions = {},
 ): Promise<LayerRef> {
   const diff = diffTrees(lower, upper)
-  const changeset = options.wholeSeconds === true ? inWholeSeconds(lower, diff) : diff
+  const changed = options.wholeSeconds === true ? inWholeSeconds(lower, diff) : diff
+  const changeset =
+    options.parents === true ? withParents(upper, changed, options.wholeSeconds === true) : changed
   const dataOffsets: number[] = []
   const tar = encodeLayer(changeset, {
     onEntry: (_index, _offset, dataOffset) => void dataOffsets.push(dataOffset),
@@ -151,6 +158,25 @@ export async function commitDiff(
   const index = encodeLayerIndex(changeset, await loadXxh64(), dataOffsets)
   await keepIndex(store, layer.diffID, index)
   return layer
+}
+
+/** @see containerd archive/tar.go changeWriter.includeParents */
+function withParents(upper: Tree, changes: Changeset, wholeSeconds: boolean): Changeset {
+  const written = new Set([''])
+  const out: Change[] = []
+  const add = (path: string): void => {
+    if (written.has(path)) return
+    add(parentOf(path))
+    written.add(path)
+    const node = upper.lookup(path)!
+    out.push({ kind: 'put', path, node: wholeSeconds ? node.with({ mtimeNsec: 0 }) : node })
+  }
+  for (const change of changes) {
+    if (change.path !== '') add(parentOf(change.path))
+    if (change.kind === 'put') written.add(change.path)
+    out.push(change)
+  }
+  return out
 }
 
 /**

@@ -1,5 +1,5 @@
-// Symbolic modes, `u=rwX,go-w`, as BSD's setmode(3) reads them with a umask of 0. Pure.
-// @see dchapes/mode (BuildKit's parser), FreeBSD lib/libc/gen/setmode.c
+// Symbolic modes, `u=rwX,go-w`, as BSD's setmode(3) reads them with a umask of 0, but with `X` after every operator. Pure.
+// @see tonistiigi/dchapes-mode (BuildKit's parser), FreeBSD lib/libc/gen/setmode.c
 
 const USER = 0o4700
 const GROUP = 0o2070
@@ -72,8 +72,11 @@ function parseAction(
         who |= STICKY
         bits |= STICKY
       }
-    } else if (char === 'X') conditional = op === '+' ? EXEC : 0
-    else if (char === 'u' || char === 'g' || char === 'o') {
+    } else if (char === 'X') {
+      // Taking away what only the executable have is taking it away.
+      if (op === '-') bits |= EXEC
+      else conditional = EXEC
+    } else if (char === 'u' || char === 'g' || char === 'o') {
       if (bits !== 0) flush()
       if (op === '=') equalDone = true
       if (conditional !== 0) {

@@ -128,7 +128,8 @@ export function copyPath(
 ): void {
   const made: string[] = []
   const make = (path: string): void => {
-    const mode = options.mode === undefined ? PARENT_MODE : options.mode & 0o777
+    // The umask of a daemon takes the write bits of others.
+    const mode = options.mode === undefined ? PARENT_MODE : options.mode & PARENT_MODE
     made.push(...makeDirectories(tree, path, { mode, owner: options.owner, time: options.time }))
   }
   const name = dest.slice(dest.lastIndexOf('/') + 1)

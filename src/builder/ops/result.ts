@@ -4,7 +4,7 @@
 import type { Digest } from '../../digest.js'
 import type { Env } from '../../env.js'
 import type { Store } from '../../store/index.js'
-import { commitDiff, EMPTY_TREE, type Tree } from '../../unionfs/index.js'
+import { commitDiff, EMPTY_TREE, Tree } from '../../unionfs/index.js'
 import { storedResult } from '../cache.js'
 import type { LayerRef, Result } from '../vertex.js'
 
@@ -14,7 +14,7 @@ export const CREATED_ANNOTATION = 'buildkit/createdat'
 /** What an operation runs with. */
 export interface OpServices {
   readonly store: Store
-  /** Its clock is that of the files that are made: under SOURCE_DATE_EPOCH it stands still. */
+  /** Its clock is that of the files that are made. */
   readonly env: Env
   /** Keeps a blob from gc while the build goes on. */
   readonly hold?: ((digest: Digest) => Promise<void>) | undefined
@@ -44,8 +44,13 @@ export async function layersOf(services: OpServices, result: Result): Promise<re
   return [await storeLayer(services, EMPTY_TREE, await result.tree())]
 }
 
+/** What a step does to the root directory itself is no change: containerd's differs leave it out. */
 async function storeLayer(services: OpServices, lower: Tree, upper: Tree): Promise<LayerRef> {
-  const { descriptor, diffID } = await commitDiff(services.store, lower, upper, { wholeSeconds: true })
+  const below = new Tree(upper.root.with({ children: lower.root.children! }))
+  const { descriptor, diffID } = await commitDiff(services.store, below, upper, {
+    wholeSeconds: true,
+    parents: true,
+  })
   await services.hold?.(descriptor.digest)
   const annotations = { ...descriptor.annotations, [CREATED_ANNOTATION]: timeText(services.env.now()) }
   return { descriptor: { ...descriptor, annotations }, diffID }

@@ -38,7 +38,7 @@ export function rootPath(tree: NodeLookup, path: string): string {
       here = next
       continue
     }
-    if (++links > LINKS_MAX) throw conflict(`too many links: /${splitPath(path).join('/')}`, path)
+    if (++links > LINKS_MAX) throw conflict(`too many links (/${splitPath(path).join('/')})`, path)
     if (next.target.startsWith('/')) {
       done = []
       here = tree.lookup('')
@@ -64,7 +64,7 @@ export function conflict(message: string, path: string): BuildError {
 }
 
 export function sourceNotFound(path: string): BuildError {
-  return new BuildError('SOURCE_NOT_FOUND', `${JSON.stringify(`/${path}`)}: not found`, {
+  return new BuildError('SOURCE_NOT_FOUND', `lstat /${path}: no such file or directory`, {
     data: { path: `/${path}` },
   })
 }

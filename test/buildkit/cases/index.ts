@@ -1,0 +1,9 @@
+// The recorded suites by name.
+import type { BuildCase } from '../case.js'
+import { CHMOD_CASES } from './chmod.js'
+import { COPY_CASES } from './copy.js'
+
+export const SUITES: Readonly<Record<string, readonly BuildCase[]>> = {
+  copy: COPY_CASES,
+  chmod: CHMOD_CASES,
+}
