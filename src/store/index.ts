@@ -35,7 +35,17 @@ export { verified } from './verify.js'
 export { compressStream, decompressStream, sniffCompression } from './compression.js'
 export type { Compression } from './compress.js'
 export { encodeTar, readSparse, scanTar } from './tar/index.js'
-export type { EncodeOptions, ScanLimits, SparseMap, TarEntry, TarEntryKind, TarInput } from './tar/index.js'
+/** @internal */
+export { StreamWindow, TarScanner, windowOver } from './tar/index.js'
+export type {
+  EncodeOptions,
+  PlainHeader,
+  ScanLimits,
+  SparseMap,
+  TarEntry,
+  TarEntryKind,
+  TarInput,
+} from './tar/index.js'
 export { applyGc, planGc } from './gc.js'
 export type { GcItem, GcOptions, GcPlan, GcResult } from './gc.js'
 export { applyPrune, defaultPrunePolicies, planPrune } from './prune.js'

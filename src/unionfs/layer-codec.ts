@@ -57,15 +57,20 @@ export function* readChanges(
   archive: BlobReader | Uint8Array,
   options: ReadLayerOptions = {},
 ): Generator<Change> {
-  const reading: Reading = {
-    source: options.source ?? contentSourceOf(archive),
-    origin: options.origin,
-    parked: new Map(),
-  }
+  const changeOf = changeReader(options.source ?? contentSourceOf(archive), options.origin)
   for (const entry of scanTar(archive, options.limits)) {
-    const change = changeOf(entry, reading)
+    const change = changeOf(entry)
     if (change !== undefined) yield change
   }
+}
+
+/** What the entries of one layer say, given in their order; nothing for aufs' bookkeeping. @internal */
+export function changeReader(
+  source: ContentSource,
+  origin?: Origin,
+): (entry: TarEntry) => Change | undefined {
+  const reading: Reading = { source, origin, parked: new Map() }
+  return (entry) => changeOf(entry, reading)
 }
 
 /** The blob as a content source; one per blob lets equal places be recognised without reading. */

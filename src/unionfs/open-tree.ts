@@ -4,12 +4,22 @@ import type { Descriptor } from '../descriptor.js'
 import { chainIDs, hexOf, type ChainID, type DiffID } from '../digest.js'
 import { LayerError } from '../errors.js'
 import { normalizePath, parentOf } from '../path.js'
-import { commitLayer, openLayerBlob, scanTar, type BlobReader, type Store } from '../store/index.js'
+import {
+  commitLayer,
+  openLayerBlob,
+  scanTar,
+  type BlobReader,
+  type CommitLayerOptions,
+  type Store,
+} from '../store/index.js'
 import { applySource } from './apply.js'
 import type { Change, ChangeSource, Changeset } from './changeset.js'
 import { diffTrees, sameInode } from './diff.js'
-import { contentSourceOf, encodeLayer, readChanges } from './layer-codec.js'
-import { decodeLayerIndex, encodeLayerIndex, type Xxh64 } from './layer-index.js'
+import { contentSourceOf, encodeLayer } from './layer-codec.js'
+import type { Xxh64 } from './layer-index-format.js'
+import { encodeLayerIndex } from './layer-index-writer.js'
+import { decodeLayerIndex } from './layer-index.js'
+import { LayerIndexer, indexTar } from './layer-indexer.js'
 import { EMPTY_TREE, type Tree } from './tree.js'
 import { parseWhiteout } from './whiteout.js'
 
@@ -72,6 +82,24 @@ async function addLayer(store: Store, below: Promise<Tree>, layer: LayerRef): Pr
 }
 
 /**
+ * Stores an uncompressed tar as a layer and makes its index of the same bytes, while they pass: a layer that comes in is
+ * read once. Idempotent.
+ *
+ * @throws LayerError as `readLayer`, when the tar cannot be read as a layer; the blob is stored then, as by `commitLayer`
+ */
+export async function ingestLayer(
+  store: Store,
+  tar: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  options: CommitLayerOptions = {},
+): Promise<LayerRef> {
+  const indexer = new LayerIndexer()
+  const bytes = Symbol.iterator in tar ? indexer.through(tar) : indexer.throughAsync(tar)
+  const [layer, xxh64] = await Promise.all([commitLayer(store, bytes, options), loadXxh64()])
+  await keepIndex(store, layer.diffID, indexer.finish(xxh64))
+  return layer
+}
+
+/**
  * Makes a layer's index, unless it is there and whole. Opening a tree does it by itself; a layer that has just come in is
  * still in the page cache, which makes this the cheapest moment.
  *
@@ -91,7 +119,7 @@ async function readIndexed(store: Store, diffID: DiffID, archive: BlobReader): P
   const stored = store.sidecars.get(INDEX_KIND, hexOf(diffID))
   const known = stored === undefined ? undefined : decodeLayerIndex(stored, options)
   if (known !== undefined) return known
-  const bytes = encodeLayerIndex(readChanges(archive), xxh64)
+  const bytes = indexTar(archive, xxh64)
   await keepIndex(store, diffID, bytes)
   return decodeLayerIndex(bytes, options)!
 }

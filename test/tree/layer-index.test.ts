@@ -18,7 +18,9 @@ import {
   readLayer,
 } from '../../src/unionfs/index.js'
 import { contentSourceOf } from '../../src/unionfs/layer-codec.js'
-import { decodeLayerIndex, encodeLayerIndex, type Xxh64 } from '../../src/unionfs/layer-index.js'
+import type { Xxh64 } from '../../src/unionfs/layer-index-format.js'
+import { encodeLayerIndex } from '../../src/unionfs/layer-index-writer.js'
+import { decodeLayerIndex } from '../../src/unionfs/layer-index.js'
 import { archive, block, entry, pax } from '../tar/craft.js'
 import { dump, trees } from './arbitrary.js'
 

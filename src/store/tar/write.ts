@@ -2,7 +2,7 @@
 // entry only for what ustar cannot hold. docs/format.md has every byte of it. Pure.
 import { LayerError } from '../../errors.js'
 import { encodePath, hasRawBytes } from '../../path.js'
-import { BLOCK, FIELD, TYPE, sumBlock } from './header.js'
+import { BLOCK, FIELD, TYPE, sumBlock, wordsOf } from './header.js'
 import { formatPax, formatPaxTime, xattrKeyword } from './pax.js'
 import type { TarEntryKind } from './read.js'
 
@@ -245,8 +245,7 @@ function writeHeader(block: Uint8Array, entry: TarInput): void {
 function finish(block: Uint8Array, typeflag: number): void {
   block[FIELD.typeflag[0]] = typeflag
   putAscii(block, FIELD.magic[0], 'ustar\u000000')
-  const view = new DataView(block.buffer, block.byteOffset, BLOCK)
-  const sum = sumBlock(view, 0)
+  const sum = sumBlock(wordsOf(block), block, 0)
   putOctal(block, [FIELD.checksum[0], 7], sum)
   block[FIELD.checksum[0] + 7] = 0x20
 }

@@ -1,0 +1,487 @@
+// The headers of an archive one after the other: what scanTar yields as objects and what layer indexes are made from
+// without any. Every length is checked before it is believed. Pure.
+//
+// A scan stops where bytes are missing that a stream has yet to bring, and reads that header again when they are there:
+// until a header is done it changes nothing.
+import type { LayerError } from '../../errors.js'
+import { decodePath } from '../../path.js'
+import {
+  BLOCK,
+  FIELD,
+  TYPE,
+  checksumMatches,
+  formatOf,
+  isZeroBlock,
+  plainField,
+  readNumber,
+  readText,
+  tarError,
+} from './header.js'
+import { parsePax, paxNumber, paxPath, paxTime, paxXattrs, type PaxRecords } from './pax.js'
+import type { ScanLimits, TarEntry, TarEntryKind } from './read.js'
+import { oldGnuSparse, paxSparse, sparseBytes, type SparseMap } from './sparse.js'
+import type { Window } from './window.js'
+
+const LIMITS: Required<ScanLimits> = {
+  entriesMax: 5_000_000,
+  extensionBytesMax: 1024 * 1024,
+  sparseBytesMax: 64 * 1024 ** 3,
+}
+
+/** Longest path of a ustar header: prefix, slash, name. */
+const PATH_BYTES = 256
+
+const ascii = new TextDecoder()
+
+/**
+ * A file or directory whose header says all there is to say, in ASCII and octal digits, without any extension: nearly
+ * every entry of nearly every layer. One object for a whole scan; `TarEntry` has what the fields mean.
+ */
+export class PlainHeader {
+  kind: 'file' | 'dir' = 'file'
+  offset = 0
+  /** The path as it stands in the header is `path[pathStart..pathEnd)`; it must not be kept. */
+  path: Uint8Array
+  pathStart = 0
+  pathEnd = 0
+  mode = 0
+  uid = 0
+  gid = 0
+  size = 0
+  mtimeSec = 0
+  /** For paths that stand in two fields. */
+  readonly joined = new Uint8Array(PATH_BYTES)
+
+  constructor() {
+    this.path = this.joined
+  }
+
+  get dataOffset(): number {
+    return this.offset + BLOCK
+  }
+
+  toEntry(): TarEntry {
+    return {
+      kind: this.kind,
+      offset: this.offset,
+      path: ascii.decode(this.path.subarray(this.pathStart, this.pathEnd)),
+      linkpath: '',
+      mode: this.mode,
+      uid: this.uid,
+      gid: this.gid,
+      size: this.size,
+      mtimeSec: this.mtimeSec,
+      mtimeNsec: 0,
+      devMajor: 0,
+      devMinor: 0,
+      xattrs: undefined,
+      dataOffset: this.dataOffset,
+      sparse: undefined,
+    }
+  }
+}
+
+/** Thrown inside a scan of a stream when a header's own data have not come yet. */
+const BYTES_MISSING = new Error('bytes are missing')
+
+/** What extension headers have said about the entry that follows them. */
+interface Extensions {
+  /** Where the first of them begins. */
+  readonly offset: number
+  path?: string
+  linkpath?: string
+  pax?: PaxRecords
+}
+
+/**
+ * - `plain`, `entry`: the scanner's field of that name holds the next entry
+ * - `more`: of a stream, the next chunk is needed
+ * - `end`: there are no more entries
+ */
+export type ScanStep = 'plain' | 'entry' | 'more' | 'end'
+
+/** One scan. Errors are `scanTar`'s; after one the scan is over. */
+export class TarScanner {
+  readonly plain = new PlainHeader()
+  entry: TarEntry | undefined
+  readonly #window: Window
+  readonly #limits: Required<ScanLimits>
+  #global: PaxRecords = { values: new Map(), sparse: [] }
+  #extensions: Extensions | undefined
+  /** Whether an extension header says something about the next entry. */
+  #isExtended = false
+  /** Where the next header is. */
+  #next = 0
+  /** Of the last header: where its data end, how long they are, where its entry begins. */
+  readonly #data = { end: 0, length: 0, of: 0 }
+  #count = 0
+
+  constructor(window: Window, limits: ScanLimits = {}) {
+    this.#window = window
+    this.#limits = { ...LIMITS, ...limits }
+  }
+
+  next(): ScanStep {
+    const window = this.#window
+    for (;;) {
+      const offset = this.#next
+      if (offset >= window.size) return this.#end()
+      window.begin(offset)
+      const at = window.locate(offset, BLOCK)
+      if (at < 0) {
+        if (offset + BLOCK > window.size) throw tarError('TAR_TRUNCATED', offset, 'the last block is cut')
+        return 'more'
+      }
+      const { bytes } = window
+      if (bytes[at] === 0 && isZeroBlock(bytes, at)) return this.#end()
+      if (!checksumMatches(window.words, bytes, at, offset)) {
+        throw tarError('TAR_HEADER_INVALID', offset, 'the header checksum is wrong')
+      }
+      if (!this.#isExtended && this.#plain(bytes, at, offset)) {
+        this.#counted(offset)
+        return 'plain'
+      }
+      try {
+        if (this.#full(bytes, at, offset)) return 'entry'
+      } catch (error) {
+        if (error === BYTES_MISSING) return 'more'
+        throw error
+      }
+    }
+  }
+
+  #end(): 'end' {
+    this.#next = Number.POSITIVE_INFINITY
+    // Of a stream it is known only now that it ends too early.
+    if (this.#data.end > this.#window.size) throw this.#cut()
+    if (this.#extensions !== undefined) {
+      throw tarError('TAR_TRUNCATED', this.#extensions.offset, 'no entry follows its extension header')
+    }
+    return 'end'
+  }
+
+  #counted(offset: number): void {
+    if (++this.#count > this.#limits.entriesMax) {
+      throw tarError('LAYER_LIMIT', offset, `more than ${this.#limits.entriesMax} entries`)
+    }
+  }
+
+  /** @returns false, with nothing changed, when the header is not as plain as that */
+  #plain(bytes: Uint8Array, at: number, offset: number): boolean {
+    const typeflag = bytes[at + FIELD.typeflag[0]]
+    const isDir = typeflag === TYPE.dir
+    if (!isDir && typeflag !== TYPE.regular) return false
+    const header = this.plain
+    const { words } = this.#window
+    if (!plainPath(bytes, at, header)) return false
+    // A file whose name ends in a slash is a v7 directory.
+    if (!isDir && header.path[header.pathEnd - 1] === 0x2f) return false
+    const mode = plainField(words, bytes, at, FIELD.mode)
+    const uid = plainField(words, bytes, at, FIELD.uid)
+    const gid = plainField(words, bytes, at, FIELD.gid)
+    const stored = plainField(words, bytes, at, FIELD.size)
+    const mtime = plainField(words, bytes, at, FIELD.mtime)
+    if (mode < 0 || uid < 0 || gid < 0 || stored < 0 || mtime < 0) return false
+    const size = isDir ? 0 : stored
+    this.#skipTo(offset + BLOCK, size, offset)
+    header.kind = isDir ? 'dir' : 'file'
+    header.offset = offset
+    header.mode = mode & 0o7777
+    header.uid = uid
+    header.gid = gid
+    header.size = size
+    header.mtimeSec = mtime
+    return true
+  }
+
+  /** @returns whether it brought an entry */
+  #full(bytes: Uint8Array, at: number, offset: number): boolean {
+    const typeflag = bytes[at + FIELD.typeflag[0]]!
+    if (isExtension(typeflag)) {
+      this.#extensions = this.#extension(at, offset, typeflag, this.#extensions)
+      this.#isExtended = this.#extensions !== undefined || this.#global.values.size > 0
+      return false
+    }
+    this.entry = this.#entry(at, offset, typeflag, this.#extensions)
+    this.#extensions = undefined
+    this.#isExtended = this.#global.values.size > 0
+    if (this.entry === undefined) return false
+    this.#counted(offset)
+    return true
+  }
+
+  #extension(
+    at: number,
+    offset: number,
+    typeflag: number,
+    before: Extensions | undefined,
+  ): Extensions | undefined {
+    const size = readNumber(this.#window.bytes, at + FIELD.size[0], FIELD.size[1], offset)
+    if (size < 0 || size > this.#limits.extensionBytesMax) {
+      throw tarError('LAYER_LIMIT', offset, `an extension header of ${size} bytes`)
+    }
+    const data = this.#read(offset + BLOCK, size, offset)
+    this.#skipTo(offset + BLOCK, size, offset)
+    const extensions = before ?? { offset }
+    switch (typeflag) {
+      case TYPE.gnuLongName:
+        extensions.path = untilNul(data)
+        return extensions
+      case TYPE.gnuLongLink:
+        extensions.linkpath = untilNul(data)
+        return extensions
+      case TYPE.paxGlobal:
+        this.#global = merged(this.#global, parsePax(data, offset))
+        return before
+      default:
+        extensions.pax = parsePax(data, extensions.offset)
+        return extensions
+    }
+  }
+
+  #entry(
+    at: number,
+    offset: number,
+    typeflag: number,
+    extensions: Extensions | undefined,
+  ): TarEntry | undefined {
+    const { bytes } = this.#window
+    const start = extensions?.offset ?? offset
+    const records = this.#records(extensions?.pax)
+    const pax = records?.values
+    const format = formatOf(bytes, at)
+    const path = pathOf(bytes, at, format, pax, extensions, start)
+    const kind = kindOf(typeflag, path)
+    const stored = this.#number(pax, 'size', bytes, at, FIELD.size, start)
+    const sparse = kind === 'file' ? this.#sparse(at, offset, typeflag, stored, records, start) : undefined
+    const dataOffset = sparse?.dataOffset ?? offset + BLOCK
+    // The blocks of an old GNU map stand between header and data and are not counted in the size.
+    const dataStart = typeflag === TYPE.gnuSparse ? dataOffset : offset + BLOCK
+    this.#skipTo(dataStart, isHeaderOnly(typeflag) ? 0 : stored, start)
+    if (kind === undefined) {
+      if (typeflag === TYPE.gnuVolume) return undefined
+      throw tarError('TAR_HEADER_INVALID', start, `unknown entry type 0x${typeflag.toString(16)}`)
+    }
+    const isLink = kind === 'symlink' || kind === 'link'
+    const isDevice = kind === 'chardev' || kind === 'blockdev'
+    const mtime = pax?.get('mtime')
+    const time = mtime === undefined || mtime.length === 0 ? undefined : paxTime(mtime, start)
+    return {
+      kind,
+      offset: start,
+      path: sparse === undefined ? path : sparsePath(path, pax, start),
+      linkpath: isLink ? linkpathOf(bytes, at, pax, extensions, start) : '',
+      mode: readNumber(bytes, at + FIELD.mode[0], FIELD.mode[1], start) & 0o7777,
+      uid: this.#number(pax, 'uid', bytes, at, FIELD.uid, start),
+      gid: this.#number(pax, 'gid', bytes, at, FIELD.gid, start),
+      size: kind === 'file' ? (sparse?.realSize ?? stored) : 0,
+      mtimeSec: time?.sec ?? readNumber(bytes, at + FIELD.mtime[0], FIELD.mtime[1], start),
+      mtimeNsec: time?.nsec ?? 0,
+      devMajor: isDevice ? readNumber(bytes, at + FIELD.devmajor[0], FIELD.devmajor[1], start) : 0,
+      devMinor: isDevice ? readNumber(bytes, at + FIELD.devminor[0], FIELD.devminor[1], start) : 0,
+      xattrs: pax === undefined ? undefined : paxXattrs(pax),
+      dataOffset,
+      sparse,
+    }
+  }
+
+  #records(local: PaxRecords | undefined): PaxRecords | undefined {
+    if (this.#global.values.size === 0) return local
+    return local === undefined ? this.#global : merged(this.#global, local)
+  }
+
+  #number(
+    pax: ReadonlyMap<string, Uint8Array> | undefined,
+    keyword: 'size' | 'uid' | 'gid',
+    bytes: Uint8Array,
+    at: number,
+    field: readonly [number, number],
+    offset: number,
+  ): number {
+    const value = pax?.get(keyword)
+    const number =
+      value === undefined || value.length === 0
+        ? readNumber(bytes, at + field[0], field[1], offset)
+        : paxNumber(value, keyword, offset)
+    if (number < 0) throw tarError('TAR_HEADER_INVALID', offset, `negative ${keyword}`)
+    return number
+  }
+
+  #sparse(
+    at: number,
+    offset: number,
+    typeflag: number,
+    stored: number,
+    records: PaxRecords | undefined,
+    start: number,
+  ): SparseMap | undefined {
+    const read = (from: number, length: number) => this.#read(from, length, start)
+    let sparse: SparseMap | undefined
+    // Reading the map may move the window, so the header is handed over as a copy of its own.
+    if (typeflag === TYPE.gnuSparse) {
+      sparse = oldGnuSparse(new Uint8Array(this.#window.bytes.subarray(at, at + BLOCK)), 0, offset, read)
+    } else if (records !== undefined) {
+      sparse = paxSparse(records, offset + BLOCK, stored, start, read)
+    }
+    if (sparse === undefined) return undefined
+    const mapBytes = typeflag === TYPE.gnuSparse ? 0 : sparse.dataOffset - offset - BLOCK
+    if (sparseBytes(sparse) !== stored - mapBytes) {
+      throw tarError('TAR_SPARSE_INVALID', start, 'the sparse runs are not as long as the data')
+    }
+    if (sparse.realSize > this.#limits.sparseBytesMax) {
+      throw tarError('LAYER_LIMIT', start, `a sparse file of ${sparse.realSize} bytes`)
+    }
+    return sparse
+  }
+
+  #read(from: number, length: number, offset: number): Uint8Array {
+    if (from + length > this.#window.size)
+      throw tarError('TAR_TRUNCATED', offset, 'the archive ends inside it')
+    const bytes = this.#window.read(from, length)
+    if (bytes === undefined) throw BYTES_MISSING
+    return bytes
+  }
+
+  /** Moves on to the header behind some data, which must be there; padding that is cut off at the end is not missed. */
+  #skipTo(dataStart: number, length: number, offset: number): void {
+    const data = this.#data
+    data.end = dataStart + length
+    data.length = length
+    data.of = offset
+    if (data.end > this.#window.size) throw this.#cut()
+    // Small lengths by integer arithmetic; the other form holds up to 2^53.
+    this.#next =
+      dataStart + (length < 0x4000_0000 ? (length + BLOCK - 1) & -BLOCK : Math.ceil(length / BLOCK) * BLOCK)
+  }
+
+  #cut(): LayerError {
+    const { length, of } = this.#data
+    return tarError('TAR_TRUNCATED', of, `${length} bytes are declared, the archive ends before them`)
+  }
+}
+
+/** @returns false when it is empty, not ASCII, or the header's format keeps other things in its place */
+function plainPath(bytes: Uint8Array, at: number, header: PlainHeader): boolean {
+  const format = formatOf(bytes, at)
+  if (format !== 'ustar' && format !== 'gnu') return false
+  const name = at + FIELD.name[0]
+  const end = endOfAscii(bytes, name, FIELD.name[1])
+  if (end <= name) return false
+  const prefix = at + FIELD.prefix[0]
+  if (format === 'gnu' || bytes[prefix] === 0) {
+    header.path = bytes
+    header.pathStart = name
+    header.pathEnd = end
+    return true
+  }
+  const prefixEnd = endOfAscii(bytes, prefix, FIELD.prefix[1])
+  if (prefixEnd < 0) return false
+  const { joined } = header
+  const length = prefixEnd - prefix
+  joined.set(bytes.subarray(prefix, prefixEnd))
+  joined[length] = 0x2f
+  joined.set(bytes.subarray(name, end), length + 1)
+  header.path = joined
+  header.pathStart = 0
+  header.pathEnd = length + 1 + end - name
+  return true
+}
+
+/** Where a text in a field ends; -1 when it is not ASCII. */
+function endOfAscii(bytes: Uint8Array, at: number, length: number): number {
+  let high = 0
+  let i = at
+  for (; i < at + length; i++) {
+    const byte = bytes[i]!
+    if (byte === 0) break
+    high |= byte
+  }
+  return high < 0x80 ? i : -1
+}
+
+function isExtension(typeflag: number): boolean {
+  return (
+    typeflag === TYPE.pax ||
+    typeflag === TYPE.paxGlobal ||
+    typeflag === TYPE.gnuLongName ||
+    typeflag === TYPE.gnuLongLink ||
+    typeflag === TYPE.paxSolaris
+  )
+}
+
+/** Types that never have data, whatever their size field says (Go's archive/tar; some writers put a file's size there). */
+function isHeaderOnly(typeflag: number): boolean {
+  return typeflag >= TYPE.link && typeflag <= TYPE.fifo
+}
+
+/** `undefined` for types that are no file system object. A regular file whose name ends in `/` is a v7 directory. */
+function kindOf(typeflag: number, path: string): TarEntryKind | undefined {
+  switch (typeflag) {
+    case TYPE.regular:
+    case TYPE.regularOld:
+    case TYPE.contiguous:
+      return path.charCodeAt(path.length - 1) === 0x2f ? 'dir' : 'file'
+    case TYPE.gnuSparse:
+      return 'file'
+    case TYPE.dir:
+    case TYPE.gnuDumpDir:
+      return 'dir'
+    case TYPE.symlink:
+      return 'symlink'
+    case TYPE.link:
+      return 'link'
+    case TYPE.chardev:
+      return 'chardev'
+    case TYPE.blockdev:
+      return 'blockdev'
+    case TYPE.fifo:
+      return 'fifo'
+    default:
+      return undefined
+  }
+}
+
+function pathOf(
+  bytes: Uint8Array,
+  at: number,
+  format: string,
+  pax: ReadonlyMap<string, Uint8Array> | undefined,
+  extensions: Extensions | undefined,
+  offset: number,
+): string {
+  const value = pax?.get('path')
+  if (value !== undefined && value.length > 0) return paxPath(value, 'path', offset)
+  if (extensions?.path !== undefined) return extensions.path
+  const name = readText(bytes, at + FIELD.name[0], FIELD.name[1])
+  if ((format !== 'ustar' && format !== 'star') || bytes[at + FIELD.prefix[0]] === 0) return name
+  // star keeps atime and ctime in the last 24 bytes of the prefix.
+  const length = format === 'star' ? FIELD.prefix[1] - 24 : FIELD.prefix[1]
+  return `${readText(bytes, at + FIELD.prefix[0], length)}/${name}`
+}
+
+function linkpathOf(
+  bytes: Uint8Array,
+  at: number,
+  pax: ReadonlyMap<string, Uint8Array> | undefined,
+  extensions: Extensions | undefined,
+  offset: number,
+): string {
+  const value = pax?.get('linkpath')
+  if (value !== undefined && value.length > 0) return paxPath(value, 'linkpath', offset)
+  return extensions?.linkpath ?? readText(bytes, at + FIELD.linkname[0], FIELD.linkname[1])
+}
+
+/** The PAX sparse formats put a made-up name in the header and in `path`, and the real one here. */
+function sparsePath(path: string, pax: ReadonlyMap<string, Uint8Array> | undefined, offset: number): string {
+  const name = pax?.get('GNU.sparse.name')
+  return name === undefined || name.length === 0 ? path : paxPath(name, 'GNU.sparse.name', offset)
+}
+
+function untilNul(data: Uint8Array): string {
+  const end = data.indexOf(0)
+  return decodePath(end === -1 ? data : data.subarray(0, end))
+}
+
+function merged(below: PaxRecords, above: PaxRecords): PaxRecords {
+  return { values: new Map([...below.values, ...above.values]), sparse: above.sparse }
+}
