@@ -306,7 +306,10 @@ class Solver {
 
   #hit(edge: EdgeRun, lookup: Lookup): Lookup {
     const { id, stored } = lookup.hit!
-    if (!this.#dry) this.#cache.touch(id)
+    if (!this.#dry) {
+      this.#cache.touch(id)
+      this.#memory?.found(edge.step.vertex, id)
+    }
     this.#log.hit(edge.step.log, id, stored.layers)
     return lookup
   }

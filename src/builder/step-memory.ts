@@ -106,6 +106,16 @@ export class StepMemory {
     await Promise.all(step.inputs.map((input) => this.#keepManifest(input)))
   }
 
+  /**
+   * A step was found in the cache under `key`. Where nothing is remembered of it in this scope, because it ran for another
+   * one (a copy of the project, say), that run is what the next miss here is held against.
+   */
+  found(vertex: Vertex, key: KeyId): void {
+    const slot = this.#slotKey(vertex)
+    if (this.#cache.get(slot) !== undefined || this.#cache.get(`p${key}`) === undefined) return
+    this.#cache.put(slot, encoder.encode(key))
+  }
+
   async #keepManifest({ result, content }: StepInput): Promise<void> {
     if (result === undefined || content === undefined) return
     if (this.#store.sidecars.get(MANIFEST_KIND, hexOf(content)) !== undefined) return
