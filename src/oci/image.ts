@@ -139,10 +139,10 @@ export async function writeImage(blobs: BlobStore, options: WriteImageOptions): 
   return { descriptor, manifest, config, layers }
 }
 
-/** Writes nothing when the document is there: an unchanged rebuild must leave the store untouched. */
+/** Writes nothing when the document is there, whole: an unchanged rebuild must leave the store untouched. */
 async function putDocument(blobs: BlobStore, mediaType: string, bytes: Uint8Array): Promise<Descriptor> {
   const descriptor = describe(mediaType, bytes)
-  if ((await blobs.stat(descriptor.digest)) === undefined) await blobs.put(bytes, descriptor)
+  if ((await blobs.stat(descriptor.digest))?.size !== descriptor.size) await blobs.put(bytes, descriptor)
   return descriptor
 }
 

@@ -14,7 +14,8 @@ export interface Audited {
   readonly refs: DiskRefStore
   readonly sidecars: DiskSidecarStore
   readonly documents: DiskDocumentStore
-  readonly records: LmdbRecordStore
+  /** `undefined` where records lie elsewhere. */
+  readonly records: LmdbRecordStore | undefined
 }
 
 export function auditDisk(disk: Disk, parts: Audited): DerivedProblem[] {
@@ -25,7 +26,7 @@ export function auditDisk(disk: Disk, parts: Audited): DerivedProblem[] {
     ...auditDocuments(documents),
     ...auditBlobFolder(disk),
     ...auditSidecars(sidecars),
-    ...auditRecords(records),
+    ...(records === undefined ? [] : auditRecords(records)),
   ]
 }
 

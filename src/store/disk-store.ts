@@ -18,7 +18,7 @@ import { createLock, type Lock } from './lock.js'
 import { nodeFs } from './node-fs.js'
 import { currentOwner, isOwnerAlive, isRunning, type Owner } from './owner.js'
 import { tidyIngests, tidyTemp } from './disk-tidy.js'
-import type { Store } from './store.js'
+import type { RecordStore, Store } from './store.js'
 
 export interface DiskStoreOptions {
   /** Default `full`. */
@@ -33,6 +33,8 @@ export interface DiskStoreOptions {
   readonly env?: Env
   /** The file system below, for fault injection. @internal */
   readonly fs?: DiskFs
+  /** In the place of lmdb, which knows no other file system than the system's own. @internal */
+  readonly records?: RecordStore
   /** Who this process is, and whether another lives; for the simulation of crashes. @internal */
   readonly processes?: Processes
 }
@@ -64,8 +66,8 @@ export async function openDiskStoreNow(path: string, options: DiskStoreOptions =
   const sidecars = new DiskSidecarStore(disk, crc32)
   const verifyReads = options.verifyReads ?? true
   const blobs = new DiskBlobStore(disk, { now: nowMs, gate, lockIn, verifyReads, sidecars })
-  const database = new LmdbRecordStore(disk, crc32)
-  const records = new RecentRecordStore(disk, database)
+  const database = options.records === undefined ? new LmdbRecordStore(disk, crc32) : undefined
+  const cached = database && new RecentRecordStore(disk, database)
   const leases = new DiskLeaseStore(disk, env, gate)
   const refs = new DiskRefStore(disk, blobs, env, locked)
   const documents = new DiskDocumentStore(disk, locked, lockIn)
@@ -73,7 +75,7 @@ export async function openDiskStoreNow(path: string, options: DiskStoreOptions =
     blobs,
     refs,
     leases,
-    records,
+    records: cached ?? options.records!,
     sidecars,
     documents,
     path,
@@ -86,7 +88,7 @@ export async function openDiskStoreNow(path: string, options: DiskStoreOptions =
     audit: async () => auditDisk(disk, { refs, leases, sidecars, documents, records: database }),
     async release() {
       await blobs.close()
-      await records.close()
+      await cached?.close()
     },
   })
 }

@@ -40,7 +40,7 @@ const EMPTY = new Uint8Array(0)
 
 export class SimFs implements DiskFs {
   #ino = 1
-  readonly #root: DirNode = this.#newDir()
+  #root: DirNode = this.#newDir()
   #nextFd = 3
   readonly #fds = new Map<number, { node: FileNode; at: number }>()
   #fault: Fault = { kind: 'none' }
@@ -58,6 +58,15 @@ export class SimFs implements DiskFs {
     this.changes = 0
     this.#stopped = false
     this.log.length = 0
+  }
+
+  /** A disk of its own that holds the same. */
+  fork(): SimFs {
+    const other = new SimFs()
+    const copies = new Map<Node, Node>()
+    other.#root = copyOf(this.#root, copies) as DirNode
+    other.#ino = this.#ino
+    return other
   }
 
   /** The disk as the next boot finds it. */
@@ -88,8 +97,8 @@ export class SimFs implements DiskFs {
     for (const entry of entries.values()) this.#settle(entry, random, seen)
   }
 
-  /** Counts a change and lets the fault happen. */
-  #change(what: string): void {
+  /** Counts a change and lets the fault happen. For what lies on the same disk, too. */
+  change(what: string): void {
     if (this.#stopped) throw new Stopped(what)
     this.changes++
     this.log.push(what)
@@ -140,7 +149,7 @@ export class SimFs implements DiskFs {
     if (mode === 'create') {
       const [parent, name] = this.#parent(path)
       if (parent.entries.has(name)) throw errno('EEXIST', path)
-      this.#change(`create ${path}`)
+      this.change(`create ${path}`)
       const ino = ++this.#ino
       node = { kind: 'file', ino, data: EMPTY, synced: EMPTY, mode: permissions, mtimeMs: Date.now() }
       parent.entries.set(name, node)
@@ -176,7 +185,7 @@ export class SimFs implements DiskFs {
   write(fd: number, bytes: Uint8Array): void {
     const held = this.#fd(fd)
     try {
-      this.#change(`write ${bytes.length}`)
+      this.change(`write ${bytes.length}`)
     } catch (error) {
       // Half of it gets through.
       append(held, bytes.subarray(0, bytes.length >> 1))
@@ -191,24 +200,24 @@ export class SimFs implements DiskFs {
   }
 
   truncate(path: string, size: number): void {
-    this.#change(`truncate ${path}`)
+    this.change(`truncate ${path}`)
     const node = this.#file(path)
     node.data = node.data.slice(0, size)
   }
 
   chmod(path: string, permissions: number): void {
-    this.#change(`chmod ${path}`)
+    this.change(`chmod ${path}`)
     this.#file(path).mode = permissions
   }
 
   async sync(fd: number): Promise<void> {
-    this.#change('fsync')
+    this.change('fsync')
     const { node } = this.#fd(fd)
     node.synced = node.data
   }
 
   async syncDir(path: string): Promise<void> {
-    this.#change(`fsync ${path}`)
+    this.change(`fsync ${path}`)
     const node = this.#find(path)
     if (node?.kind !== 'dir') throw errno('ENOENT', path)
     node.synced = new Map(node.entries)
@@ -230,7 +239,7 @@ export class SimFs implements DiskFs {
     for (const name of path.split('/').filter(Boolean)) {
       let next = node.entries.get(name)
       if (next === undefined) {
-        this.#change(`mkdir ${name}`)
+        this.change(`mkdir ${name}`)
         next = this.#newDir()
         node.entries.set(name, next)
       }
@@ -242,7 +251,7 @@ export class SimFs implements DiskFs {
   removeDir(path: string): boolean {
     const node = this.#find(path)
     if (node?.kind !== 'dir' || node.entries.size > 0) return false
-    this.#change(`rmdir ${path}`)
+    this.change(`rmdir ${path}`)
     const [parent, name] = this.#parent(path)
     return parent.entries.delete(name)
   }
@@ -252,7 +261,7 @@ export class SimFs implements DiskFs {
     const [target, newName] = this.#parent(to)
     const node = source.entries.get(oldName)
     if (node === undefined) throw errno('ENOENT', from)
-    this.#change(`rename ${to}`)
+    this.change(`rename ${to}`)
     source.entries.delete(oldName)
     target.entries.set(newName, node)
   }
@@ -260,7 +269,7 @@ export class SimFs implements DiskFs {
   link(from: string, to: string): boolean {
     const [target, name] = this.#parent(to)
     if (target.entries.has(name)) return false
-    this.#change(`link ${to}`)
+    this.change(`link ${to}`)
     target.entries.set(name, this.#file(from))
     return true
   }
@@ -268,7 +277,7 @@ export class SimFs implements DiskFs {
   remove(path: string): boolean {
     const node = this.#find(path)
     if (node === undefined) return false
-    this.#change(`unlink ${path}`)
+    this.change(`unlink ${path}`)
     const [parent, name] = this.#parent(path)
     return parent.entries.delete(name)
   }
@@ -276,7 +285,7 @@ export class SimFs implements DiskFs {
   touch(path: string, timeMs: number): boolean {
     const node = this.#find(path)
     if (node === undefined) return false
-    this.#change(`touch ${path}`)
+    this.change(`touch ${path}`)
     node.mtimeMs = timeMs
     return true
   }
@@ -284,6 +293,19 @@ export class SimFs implements DiskFs {
   space(): { total: number; free: number } {
     return { total: 1e12, free: 1e12 }
   }
+}
+
+/** Contents are replaced when they change, never written into: copies share them. */
+function copyOf(node: Node, copies: Map<Node, Node>): Node {
+  const known = copies.get(node)
+  if (known !== undefined) return known
+  const copy: Node = node.kind === 'file' ? { ...node } : { ...node, entries: new Map(), synced: new Map() }
+  copies.set(node, copy)
+  if (node.kind === 'dir' && copy.kind === 'dir') {
+    for (const [name, entry] of node.entries) copy.entries.set(name, copyOf(entry, copies))
+    for (const [name, entry] of node.synced) copy.synced.set(name, copyOf(entry, copies))
+  }
+  return copy
 }
 
 function append(held: { node: FileNode; at: number }, bytes: Uint8Array): void {
