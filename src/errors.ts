@@ -69,6 +69,8 @@ export type BuildErrorCode =
   | 'USER_NOT_FOUND'
   | 'CHECKSUM_MISMATCH'
   | 'FETCH_FAILED'
+  | 'GIT_MISSING'
+  | 'GIT_REF_NOT_FOUND'
   | 'OPTION_INVALID'
   | 'CHECK_FAILED'
   | 'CACHE_IMPORT_INVALID'

@@ -14,6 +14,7 @@ import {
   type Dockerfile,
   type IgnoreMatcher,
 } from './dockerfile/index.js'
+import { parseGitReference, type GitReference, type GitReferenceFault } from './git-url.js'
 import { readTextFile, type TextFileRefusal } from './host-files.js'
 
 /** Limit of a Dockerfile and of an ignore file, in bytes: a thousand times what people write. */
@@ -77,6 +78,7 @@ function readTexts(files: ContextFiles, dockerfile: DockerfileSource | undefined
   const isPath = typeof source === 'string'
   const text = isPath ? readDockerfile(files, source) : source.text
   const name = isPath ? basename(source) : (source.name ?? '<stdin>')
+  if (!files.hasIgnoreFile) return { text, name, ignore: undefined }
   const named = isPath ? readIgnoreFile(files.read, `${source}.dockerignore`) : undefined
   const ignoreFile = named === undefined ? '.dockerignore' : `${name}.dockerignore`
   const ignoreText = named ?? readIgnoreFile(files.readInContext, '.dockerignore')
@@ -89,8 +91,17 @@ export function openNamedContext(
   options: Omit<BuildFilesOptions, 'context' | 'dockerfile'>,
 ): BuildContext {
   const files = filesOf(source)
-  const text = readIgnoreFile(files.readInContext, '.dockerignore')
+  const text = files.hasIgnoreFile ? readIgnoreFile(files.readInContext, '.dockerignore') : undefined
   return files.open(text === undefined ? undefined : matcherOf(text, '.dockerignore'), options)
+}
+
+/** The git repository that a context's name stands for. `github.com/owner/repo` is one where no such folder is. */
+export function gitReferenceOf(
+  source: ContextSource | undefined,
+): GitReference | GitReferenceFault | undefined {
+  if (typeof source !== 'string') return undefined
+  const reference = parseGitReference(source)
+  return reference?.kind === 'git' && reference.isPathLike && existsSync(source) ? undefined : reference
 }
 
 /** A path of the host from its root. */
@@ -128,6 +139,8 @@ function matcherOf(text: string | Uint8Array, file: string): IgnoreMatcher | und
 /** The two kinds of context behind one face. */
 interface ContextFiles {
   defaultDockerfile(): string
+  /** Whether a `.dockerignore` counts. */
+  readonly hasIgnoreFile: boolean
   /** A Dockerfile's or its ignore file's path. */
   readonly read: (path: string) => Uint8Array | TextFileRefusal | undefined
   readonly readInContext: ContextFiles['read']
@@ -167,6 +180,7 @@ function hostFiles(folder: string): ContextFiles {
       const lower = join(folder, 'dockerfile')
       return !existsSync(path) && existsSync(lower) ? lower : path
     },
+    hasIgnoreFile: true,
     read,
     readInContext: (path) => read(join(folder, path)),
     open: (ignore, { store, signal }) => openContext(folder, { ignore, store, signal }),
@@ -182,6 +196,7 @@ function treeFiles(tree: Tree, context: BuildContext | undefined): ContextFiles 
   return {
     defaultDockerfile: () =>
       read('Dockerfile') === undefined && read('dockerfile') !== undefined ? 'dockerfile' : 'Dockerfile',
+    hasIgnoreFile: context?.source === undefined,
     read,
     readInContext: read,
     open(ignore) {

@@ -13,6 +13,8 @@ import { BuildLease } from './build-lease.js'
 import type { BuildContext } from './context.js'
 import type { ExecLimits, Executor } from './executor.js'
 import { exportImage, nameImage } from './export.js'
+import type { GitClient } from './git-client.js'
+import { pathGit, resolveContext, type GitContextOptions } from './git-context.js'
 import { sourceResolver } from './image-source.js'
 import type { KeyScheme } from './key-scheme.js'
 import type { OpFactory } from './op-factory.js'
@@ -20,6 +22,7 @@ import { CacheMounts } from './ops/cache-mounts.js'
 import { ContextOp } from './ops/context.js'
 import { ExecOp } from './ops/exec.js'
 import { FileOp } from './ops/file.js'
+import { GitOp } from './ops/git.js'
 import { HttpOp, type Fetch } from './ops/http.js'
 import { MergeOp } from './ops/merge.js'
 import type { SecretSource } from './ops/mounts.js'
@@ -28,11 +31,11 @@ import type { BuildOutput } from './output-spec.js'
 import { planBuild, type BuildPlan } from './plan.js'
 import type { BuildListener } from './progress.js'
 import { solve, type SolveOptions, type StepReport } from './solve.js'
-import type { LayerRef } from './vertex.js'
+import type { LayerRef, Op } from './vertex.js'
 
 export interface BuildOptions {
   readonly store: Store
-  /** Where COPY and ADD take files from; default nothing. */
+  /** Where COPY and ADD take files from: a folder, a git URL, or a value; default nothing. */
   readonly context?: ContextSource | undefined
   /** Default `Dockerfile` in the context. */
   readonly dockerfile?: DockerfileSource | undefined
@@ -52,6 +55,8 @@ export interface BuildOptions {
   readonly secrets?: Readonly<Record<string, Uint8Array | string>> | SecretSource | undefined
   /** How ADD fetches URLs; default the platform's `fetch`. */
   readonly fetch?: Fetch | undefined
+  /** How git repositories are reached; default the git on PATH. */
+  readonly git?: GitClient | undefined
   readonly network?: 'default' | 'none' | 'host' | undefined
   /** `NAME` or `NAME:ADDRESS`. Names count in keys; addresses never do, and are the executor's to know. */
   readonly extraHosts?: readonly string[] | undefined
@@ -197,7 +202,9 @@ export async function prepareBuild(options: BuildOptions, hold?: OpServices['hol
   const { store, signal } = options
   const env = options.env ?? systemEnv
   throwIfAborted(signal)
-  const files = readBuildFiles({ context: options.context, dockerfile: options.dockerfile, store, signal })
+  const git = gitOptions(options, env, hold)
+  const context = await resolveContext(options.context, git)
+  const files = readBuildFiles({ context, dockerfile: options.dockerfile, store, signal })
   const opened = new Set<BuildContext>()
   const main = (): Promise<BuildContext> => {
     const context = files.context()
@@ -212,6 +219,7 @@ export async function prepareBuild(options: BuildOptions, hold?: OpServices['hol
     sourceResolver(store, {
       contexts: new Map(Object.entries(options.contexts ?? {})),
       services: { store, env, hold },
+      git,
       signal,
       onContext: (context) => opened.add(context),
       onImage: (image) => baseLayers.push(image.layers),
@@ -222,7 +230,7 @@ export async function prepareBuild(options: BuildOptions, hold?: OpServices['hol
     ops: ({ epoch }) => {
       const clock =
         epoch === undefined || options.rewriteTimestamp !== undefined ? env : standingClock(env, epoch)
-      return opFactory(options, main, { store, env: clock, hold })
+      return opFactory(options, main, sourceOf(context), { store, env: clock, hold })
     },
     copiesKeepTimes: options.rewriteTimestamp !== undefined,
     sources,
@@ -258,18 +266,25 @@ export function buildScope({ context, dockerfile }: BuildOptions): string {
   return `${folder}\0${file}`
 }
 
+/** What the cache knows a context by, where that is not its content. */
+function sourceOf(context: ContextSource | undefined): Op | undefined {
+  return typeof context === 'object' && 'result' in context ? context.source : undefined
+}
+
 function opFactory(
   options: BuildOptions,
   context: () => Promise<BuildContext>,
+  source: Op | undefined,
   services: OpServices,
 ): OpFactory {
-  const { executor } = options
+  const { executor, signal } = options
+  const secrets = secretSource(options.secrets)
   const executors = executor === undefined ? [] : 'run' in executor ? [executor] : executor
   const exec = {
     ...services,
     executors,
     caches: new CacheMounts(options.store, services.env),
-    secrets: secretSource(options.secrets),
+    secrets,
     timeoutMs: options.timeoutMs,
     limits: options.limits,
   }
@@ -278,8 +293,16 @@ function opFactory(
     run: (definition) => new ExecOp(definition, exec),
     http: (definition) => new HttpOp(definition, { ...services, fetch: options.fetch ?? globalThis.fetch }),
     merge: (inputCount) => new MergeOp(inputCount, services),
-    context: () => new ContextOp(context, services),
+    git: (definition) => new GitOp(definition, { ...services, secrets, git: options.git ?? pathGit, signal }),
+    context: () => source ?? new ContextOp(context, services),
   }
+}
+
+function gitOptions(options: BuildOptions, env: Env, hold: OpServices['hold']): GitContextOptions {
+  const { store, git, signal, buildArgs } = options
+  const keep = buildArgs?.['BUILDKIT_CONTEXT_KEEP_GIT_DIR'] ?? ''
+  const keepGitDir = ['1', 't', 'true'].includes(keep.toLowerCase())
+  return { store, env, hold, git, signal, secrets: secretSource(options.secrets), keepGitDir }
 }
 
 /** The clock of files under SOURCE_DATE_EPOCH. */

@@ -21,7 +21,7 @@ import { changed, openListed, readFully, sameFile } from './host-files.js'
 import { HostScan, type ContextFilter } from './host-scan.js'
 import { putRecentSidecar } from './recent-sidecars.js'
 import { decodeStatCache, STAT_CACHE_KIND } from './stat-cache.js'
-import type { Result } from './vertex.js'
+import type { Op, Result } from './vertex.js'
 
 export type { ContextFilter } from './host-scan.js'
 
@@ -34,6 +34,11 @@ export interface BuildContext {
   readonly name: string
   /** All files, owned by root. Nodes of a host folder are made when they are visited. */
   readonly tree: Tree
+  /**
+   * The operation that gives these files, where the cache knows them by more than their content: a git repository by its
+   * commit. Ignore files do not count for such a context, as in BuildKit.
+   */
+  readonly source?: Op | undefined
   /** The context as the output of an operation: no layers, content keys without making the tree. */
   result(): Result
   /**

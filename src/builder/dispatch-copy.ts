@@ -11,6 +11,7 @@ import {
   type DispatchContext,
 } from './dispatch-context.js'
 import type { AddInstruction, CopyInstruction } from './dockerfile/index.js'
+import { parseGitReference, type GitReference, type GitReferenceFault } from './git-url.js'
 import type { CopyAction, PlacedAction } from './key.js'
 import { parseModeChange } from './ops/chmod.js'
 import { parseOwner } from './ops/owner.js'
@@ -158,7 +159,8 @@ class Transferred {
   }
 
   add(path: string): void {
-    if (isGitSource(path)) this.refuseGit(path)
+    const git = gitSource(path)
+    if (git !== undefined) this.addGit(git)
     else if (/^https?:\/\//.test(path)) this.addHttp(path)
     else this.addLocal(path)
   }
@@ -229,15 +231,41 @@ class Transferred {
     this.builder.copy(edge, this.action(`/${filename}`, { attemptUnpack: unpack }))
   }
 
-  private refuseGit(path: string): void {
-    if (this.instruction.kind === 'copy') this.fail("source can't be a git ref for COPY")
-    throw new DockerfileError(
-      'NOT_SUPPORTED',
-      `ADD from git is not supported: ${path}`,
-      this.command.location,
-      {
-        data: { feature: 'ADD git' },
-      },
+  private addGit(reference: GitReference | GitReferenceFault): void {
+    const { instruction } = this
+    if (instruction.kind === 'copy') this.fail("source can't be a git ref for COPY")
+    if (reference.kind === 'invalid') {
+      throw new DockerfileError('ARGUMENT_INVALID', reference.reason, this.command.location)
+    }
+    const { remote, ref, subdir, submodules } = reference
+    const edge = edgeOf({
+      op: this.context.ops.git({
+        remote,
+        ref,
+        subdir,
+        checksum: this.agreed('checksum', instruction.checksum || undefined, reference.checksum),
+        keepGitDir: this.agreed('keep-git-dir', instruction.keepGitDir, reference.keepGitDir) ?? false,
+        submodules: submodules ?? true,
+        location: this.command.location,
+      }),
+      inputs: [],
+      label: this.label,
+      ignoreCache: false,
+    })
+    this.builder.copy(edge, this.action('/', {}))
+  }
+
+  /** A flag and the URL may both say it, if they say the same. */
+  private agreed<T extends string | boolean>(
+    what: string,
+    flag: T | undefined,
+    url: T | undefined,
+  ): T | undefined {
+    if (flag === undefined || url === undefined || flag === url) return flag ?? url
+    return this.fail(
+      what === 'checksum'
+        ? `checksum mismatch ${JSON.stringify(flag)} != ${JSON.stringify(url)}`
+        : `inconsistent ${what} configuration`,
     )
   }
 
@@ -281,8 +309,10 @@ class Transferred {
     if (this.instruction.kind !== 'add' || this.instruction.checksum === undefined) return
     const [source] = this.instruction.sources
     if (this.instruction.sources.length !== 1) this.fail("checksum can't be specified for multiple sources")
-    if (!/^https?:\/\//.test(source!) && !isGitSource(source!))
-      this.fail('checksum requires HTTP(S) or Git sources')
+    const isGit = gitSource(source!) !== undefined
+    if (!/^https?:\/\//.test(source!) && !isGit) this.fail('checksum requires HTTP(S) or Git sources')
+    // A commit's digits are looked at when the commit is known.
+    if (isGit) return
     const fault = digestFault(this.instruction.checksum)
     if (fault !== undefined) this.fail(fault)
   }
@@ -319,8 +349,8 @@ function fileNameOf(url: string): string {
   return name === undefined || name === '.' ? '__unnamed__' : name
 }
 
-/** @see moby/buildkit frontend/dockerfile/dfgitutil ParseGitRef */
-function isGitSource(path: string): boolean {
-  if (/^(?:git:\/\/|ssh:\/\/|[A-Za-z0-9_-]+@[^\s/:]+:)/.test(path)) return true
-  return /^https?:\/\/[^#?]*\.git(?:[#?].*)?$/.test(path)
+/** `github.com/owner/repo` is a path here: only a build context may be written so. */
+function gitSource(path: string): GitReference | GitReferenceFault | undefined {
+  const reference = parseGitReference(path)
+  return reference?.kind === 'git' && reference.isPathLike ? undefined : reference
 }

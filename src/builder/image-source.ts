@@ -3,7 +3,8 @@ import type { Platform } from '../descriptor.js'
 import { BuildError, ImageError } from '../errors.js'
 import { copyImage, parseReference, readImage, refNameOf, resolveImage, type Image } from '../oci/index.js'
 import { openDiskStore, type Store } from '../store/index.js'
-import { openNamedContext, type ContextSource } from './build-files.js'
+import { gitReferenceOf, openNamedContext, type ContextSource } from './build-files.js'
+import { gitOp, type GitContextOptions } from './git-context.js'
 import type { ResolvedSource, SourceResolver } from './op-factory.js'
 import { ContextOp } from './ops/context.js'
 import { ImageOp } from './ops/image.js'
@@ -13,9 +14,10 @@ import type { BuildContext } from './context.js'
 export type { ContextSource } from './build-files.js'
 
 export interface SourceOptions {
-  /** `--build-context` name → folder, value, `docker-image://REF` or `oci-layout://PATH[:TAG][@DIGEST]`. */
+  /** `--build-context` name → folder, value, git URL, `docker-image://REF` or `oci-layout://PATH[:TAG][@DIGEST]`. */
   readonly contexts: ReadonlyMap<string, ContextSource>
   readonly services: OpServices
+  readonly git: GitContextOptions
   readonly signal: AbortSignal | undefined
   /** Told about every folder that is opened, so that what was learnt of it can be saved. */
   readonly onContext: (context: BuildContext) => void
@@ -40,6 +42,10 @@ export function sourceResolver(store: Store, options: SourceOptions): SourceReso
         if (reference === 'scratch') return { name, op: undefined, config: undefined }
         if (reference !== undefined)
           return { ...(await image(reference, platform)), context: contextName(name) }
+        const repository = gitReferenceOf(source)
+        if (repository !== undefined) {
+          return { name, op: gitOp(source, repository, options.git), config: undefined }
+        }
         if (isLayout(source)) return { ...(await image(source, platform)), context: contextName(name) }
       }
       let opened: BuildContext | undefined

@@ -131,3 +131,7 @@ export type {
 } from './dockerfile/index.js'
 export { readBuildTexts } from './build-files.js'
 export type { BuildTexts } from './build-files.js'
+export { resolveContext } from './git-context.js'
+export type { GitContextOptions } from './git-context.js'
+export { hostGit } from './host-git.js'
+export type { GitAccess, GitCheckout, GitClient, GitRefs } from './git-client.js'

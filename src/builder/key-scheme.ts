@@ -47,7 +47,7 @@ export const classicScheme: KeyScheme = {
 }
 
 /** What an instruction starts from counts by what it is, under every scheme. */
-const SOURCES: ReadonlySet<Vertex['op']['kind']> = new Set(['image', 'local', 'http', 'scratch'])
+const SOURCES: ReadonlySet<Vertex['op']['kind']> = new Set(['image', 'local', 'http', 'git', 'scratch'])
 
 /** Whether an input is only read, and so counts by content and not by where it came from. */
 function readsOnly(map: CacheMap, input: number): boolean {

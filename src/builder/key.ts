@@ -343,6 +343,22 @@ export function httpSourceKey(spec: HttpSourceSpec): Digest {
   )
 }
 
+export interface GitSourceSpec {
+  readonly commit: string
+  /** In full; '' where a commit was asked for. Counts only where `.git` is kept, which then has a ref of that name. */
+  readonly ref: string
+  readonly keepGitDir: boolean
+  readonly subdir: string
+  readonly submodules: boolean
+}
+
+/** Key of a git source, which no URL is part of. @see moby/buildkit source/git/source.go shaToCacheKey */
+export function gitSourceKey(spec: GitSourceSpec): string {
+  const kept = spec.keepGitDir ? `.git${spec.ref === '' ? '' : `#${spec.ref}`}` : ''
+  const subdir = spec.subdir === '' ? '' : `:${spec.subdir}`
+  return `${spec.commit}${kept}${subdir}${spec.submodules ? '' : '(skip-submodules)'}`
+}
+
 /** Id of a key that has no inputs, in the cache and in exports: of an operation's output, or of content (output -1). */
 export function recordId(digest: Digest, output: number): Digest {
   return digestOf(`${digest}@${output}`)

@@ -39,10 +39,28 @@ export interface HttpDefinition {
   readonly location: SourceLocation
 }
 
+/** ADD of a git URL, and git build contexts. */
+export interface GitDefinition {
+  /** URL without query and fragment. */
+  readonly remote: string
+  /** As it was written, for progress. */
+  readonly url?: string | undefined
+  /** Branch, tag or commit; '' is the default branch. */
+  readonly ref: string
+  /** Path from the repository's root without leading `/`; '' is all of it. */
+  readonly subdir: string
+  /** First hex digits that the commit must have. */
+  readonly checksum: string | undefined
+  readonly keepGitDir: boolean
+  readonly submodules: boolean
+  readonly location: SourceLocation | undefined
+}
+
 export interface OpFactory {
   file(definition: FileDefinition): Op
   run(definition: RunDefinition): Op
   http(definition: HttpDefinition): Op
+  git(definition: GitDefinition): Op
   /** The layers of the inputs on top of each other: COPY --link. */
   merge(inputCount: number): Op
   /** The build context. */

@@ -119,13 +119,12 @@ class Planner {
       proxyEnv: proxyEnv(this.buildArgs),
       epoch,
       copiesKeepTimes: options.copiesKeepTimes ?? false,
-      buildContext: () =>
-        (context ??= edgeOf({
-          op: ops.context(),
-          inputs: [],
-          label: internalLabel('[internal] load build context'),
-          ignoreCache: false,
-        })),
+      buildContext: () => {
+        if (context !== undefined) return context
+        const op = ops.context()
+        const label = internalLabel(`[internal] ${op.title ?? 'load build context'}`)
+        return (context = edgeOf({ op, inputs: [], label, ignoreCache: false }))
+      },
       contextPaths: new Set(),
       network: options.network ?? 'default',
       extraHosts: options.extraHosts ?? [],
@@ -257,7 +256,8 @@ class Planner {
     const { op, name, context = name } = source
     if (op === undefined) return
     const what = op.kind === 'image' ? name.replace(/@.*$/, '') : 'load from client'
-    state.edge = this.sourceEdge(op, internalLabel(`[context ${context}] ${what}`, state.location))
+    const title = op.title === undefined ? `[context ${context}] ${what}` : `[internal] ${op.title}`
+    state.edge = this.sourceEdge(op, internalLabel(title, state.location))
   }
 
   private sourceEdge(op: Op, label: VertexLabel): Edge {

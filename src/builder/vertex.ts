@@ -75,7 +75,9 @@ export interface RunContext {
 
 /** An operation. Pure in its description, effectful only in `run`. */
 export interface Op {
-  readonly kind: 'image' | 'local' | 'http' | 'scratch' | 'file' | 'exec' | 'merge'
+  readonly kind: 'image' | 'local' | 'http' | 'git' | 'scratch' | 'file' | 'exec' | 'merge'
+  /** What progress calls it where no instruction names it: `load git source https://…`. */
+  readonly title?: string
   /**
    * The ways in which the cache may know this operation, cheapest first: an image source is known by its manifest, then
    * by its chain of diffIDs; every other operation has one.

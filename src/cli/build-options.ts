@@ -1,5 +1,5 @@
 // From the command line of `lamella build` to the options of the library's build().
-import { readFileSync } from 'node:fs'
+import { createReadStream, readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import {
@@ -159,8 +159,22 @@ function network(args: Arguments): Pick<BuildOptions, 'network'> {
 export async function dockerfile(args: Arguments, io: Io): Promise<Pick<BuildOptions, 'dockerfile'>> {
   const path = args.string('file')
   if (path === undefined) return {}
-  if (path !== '-') return { dockerfile: path }
-  return { dockerfile: { text: await readAll(io.stdin()), name: '<stdin>' } }
+  if (path === '-') return { dockerfile: { text: await readAll(io.stdin()), name: '<stdin>' } }
+  return { dockerfile: isPipe(path) ? { text: await readPipe(path, io), name: path } : path }
+}
+
+/** What `-f <(command)` gives. */
+function isPipe(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isFIFO() === true
+  } catch {
+    return false
+  }
+}
+
+/** Read once, to its end; a build itself waits for no FIFO. */
+async function readPipe(path: string, io: Io): Promise<Uint8Array> {
+  return readAll(createReadStream(path, { signal: io.signal }))
 }
 
 export async function readAll(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {

@@ -5,9 +5,11 @@ import {
   explainSteps,
   formatExplanations,
   predictBuild,
+  resolveContext,
   type BaseImageFacts,
   type BuildOptions,
   type BuildResult,
+  type ContextSource,
   type StepReport,
 } from 'lamella/builder'
 import { buildOptions, dockerfile, pairs, platform } from '../build-options.js'
@@ -62,7 +64,7 @@ async function explain(
 async function check(args: Arguments, io: Io): Promise<number> {
   const { lintDockerfile, formatChecks, formatChecksJson, readBuildTexts } = await import('lamella/builder')
   const { text, name, ignore } = readBuildTexts({
-    context: args.operands[0]!,
+    context: await checkedContext(args, io),
     ...(await dockerfile(args, io)),
   })
   const images = await baseImages(text, args, io)
@@ -77,6 +79,19 @@ async function check(args: Arguments, io: Io): Promise<number> {
   await io.write(args.flag('json') ? formatChecksJson(report) + '\n' : formatChecks(report))
   // As `docker build --check`, whose status is that of the lint request.
   return report.error === undefined && report.warnings.length === 0 ? 0 : 1
+}
+
+/** The context; a git repository is checked out into the store. */
+async function checkedContext(args: Arguments, io: Io): Promise<ContextSource> {
+  const operand = args.operands[0]!
+  if (!isRemote(operand)) return operand
+  await using store = await openStore(args, io, { create: true })
+  return (await resolveContext(operand, { store, signal: io.signal })) ?? operand
+}
+
+/** What could be a URL, and so is worth opening the store for. */
+function isRemote(context: string): boolean {
+  return /:|^github\.com\//.test(context)
 }
 
 /** What the images that FROM names set, as far as the store has them: their variables count as defined. */
@@ -109,8 +124,8 @@ export const command: Command = {
   description:
     'Steps are cached under the keys that BuildKit gives them. The digest of the image goes to stdout, progress to stderr.\n' +
     "RUN is carried out by an executor: a sandbox with the image's own binaries (Linux), where this machine can run one,\n" +
-    'else the in-process shell (just-bash, when it is installed). CONTEXT is a folder; - is stdin: a tar, or a Dockerfile\n' +
-    'alone.',
+    'else the in-process shell (just-bash, when it is installed). CONTEXT is a folder; a git repository, as\n' +
+    'https://host/repo.git#REF:DIR or git@host:repo?ref=REF&subdir=DIR; or - for stdin: a tar, or a Dockerfile alone.',
   options: [
     { name: 'tag', short: 't', value: 'NAME', multiple: true, help: 'name the image; may be repeated' },
     {
@@ -125,7 +140,7 @@ export const command: Command = {
       name: 'build-context',
       value: 'NAME=PATH',
       multiple: true,
-      help: 'a further context, a folder, oci-layout://PATH or docker-image://NAME',
+      help: 'a further context: a folder, a git URL, oci-layout://PATH or docker-image://NAME',
     },
     { name: 'label', value: 'NAME=VALUE', multiple: true, help: 'add a label' },
     { name: 'platform', value: 'OS/ARCH', help: 'what the image is for (default: linux/amd64)' },
