@@ -21,13 +21,23 @@ export interface ManifestEntry extends Omit<ContentEntry, 'digest'> {
 }
 
 /** Lines of `kind mode uid gid digits target-length target path`, without separators where widths are known. */
-export function encodeManifest(entries: readonly ContentEntry[]): Uint8Array {
-  let text = ''
-  for (const { path, kind, mode, uid, gid, target, digest } of entries) {
-    const fields = `${KINDS.indexOf(kind)} ${mode.toString(8)} ${uid} ${gid}`
-    text += `${fields} ${digest.slice(7, 7 + DIGITS)} ${target.length} ${target}${path}\0`
+export class ManifestWriter {
+  #text = ''
+  #count = 0
+
+  get count(): number {
+    return this.#count
   }
-  return encodePath(text)
+
+  add({ path, kind, mode, uid, gid, target, digest }: ContentEntry): void {
+    const fields = `${KINDS.indexOf(kind)} ${mode.toString(8)} ${uid} ${gid}`
+    this.#text += `${fields} ${digest.slice(7, 7 + DIGITS)} ${target.length} ${target}${path}\0`
+    this.#count++
+  }
+
+  encode(): Uint8Array {
+    return encodePath(this.#text)
+  }
 }
 
 /** @returns `undefined` for bytes that are not a manifest */

@@ -34,6 +34,8 @@ export interface NodeAccess<N> {
   child(node: N, name: string): N | undefined
   /** Names in a directory, in byte order. */
   names(node: N): readonly string[]
+  /** Entry of the `at`-th name of a directory; default: by its name. */
+  childAt?(node: N, at: number): N
   /** Digest of the node itself: header and content of a file, header of anything else. */
   nodeDigest(node: N): Digest
   /** Digest of a directory with all below it; memoised. */
@@ -428,30 +430,50 @@ export interface ContentEntry {
  * it, in the order of the walk. `undefined` when the key is not one of this result.
  */
 export function contentEntriesOf(result: Result, key: Digest): ContentEntry[] | undefined {
+  const out: ContentEntry[] = []
+  return visitContentEntries(result, key, (entry) => void out.push(entry)) ? out : undefined
+}
+
+/** As `contentEntriesOf`, one after the other. @returns whether the key is one of this result */
+export function visitContentEntries(
+  result: Result,
+  key: Digest,
+  visit: (entry: ContentEntry) => void,
+): boolean {
   const access = accesses.get(result)
   for (const [id, computed] of contentKeys.get(result) ?? []) {
     if (computed !== key || access === undefined) continue
-    return (JSON.parse(id) as ContentSelector[]).flatMap((selector) => entriesOf(access, selector))
+    for (const selector of JSON.parse(id) as ContentSelector[]) visitEntries(access, selector, visit)
+    return true
   }
-  return undefined
+  return false
 }
 
-function entriesOf<N>(access: NodeAccess<N>, selector: ContentSelector): ContentEntry[] {
-  const entryOf = (path: string, node: N): ContentEntry => {
+function visitEntries<N>(
+  access: NodeAccess<N>,
+  selector: ContentSelector,
+  visit: (entry: ContentEntry) => void,
+): void {
+  const visitOne = (path: string, node: N): void => {
     const kind = access.kind(node)
+    const { mode, uid, gid } = access.meta(node)
     const target = kind === 'symlink' ? access.target(node) : ''
-    return { path, kind, ...access.meta(node), target, digest: access.nodeDigest(node) }
+    visit({ path, kind, mode, uid, gid, target, digest: access.nodeDigest(node) })
   }
-  if (hasFilters(selector))
-    return includedNodes(access, selector).map(({ path, node }) => entryOf(path, node))
+  if (hasFilters(selector)) {
+    for (const { path, node } of includedNodes(access, selector)) visitOne(path, node)
+    return
+  }
   const { path, node } = follow(access, splitPath(selector.path), selector.followLinks ?? false)
-  if (node === undefined) return []
-  const out: ContentEntry[] = []
-  const visit = (at: string, below: N): void => {
-    if (at !== '') out.push(entryOf(at, below))
+  if (node === undefined) return
+  const visitAll = (at: string, below: N): void => {
+    if (at !== '') visitOne(at, below)
     if (access.kind(below) !== 'dir') return
-    for (const name of access.names(below)) visit(joinPath(at, name), access.child(below, name)!)
+    const names = access.names(below)
+    for (let i = 0; i < names.length; i++) {
+      const child = access.childAt === undefined ? access.child(below, names[i]!)! : access.childAt(below, i)
+      visitAll(joinPath(at, names[i]!), child)
+    }
   }
-  visit(path.join('/'), node)
-  return out
+  visitAll(path.join('/'), node)
 }

@@ -79,6 +79,14 @@ export function openContext(dir: string, options: OpenContextOptions = {}): Buil
   const getTree = () => (tree ??= new HostTree(scan).tree)
   const result: Result = { layers: [], tree: async () => getTree() }
   provideAccess(result, scan)
+  hostSources.set(result, {
+    base,
+    scan,
+    get tree() {
+      return getTree()
+    },
+    treeOf: (isChosen) => new HostTree(scan, isChosen).tree,
+  })
   return {
     name: dir,
     get tree() {
@@ -93,6 +101,22 @@ export function openContext(dir: string, options: OpenContextOptions = {}): Buil
       }
     },
   }
+}
+
+/** The host folder behind a context's result, for whoever can do better than with its tree. */
+export interface HostSource {
+  /** Absolute. */
+  readonly base: string
+  readonly scan: HostScan
+  readonly tree: Tree
+  /** The tree with only the entries that are chosen; the root always is, what lies below one that is not never. */
+  treeOf(isChosen: (entry: number) => boolean): Tree
+}
+
+const hostSources = new WeakMap<Result, HostSource>()
+
+export function hostSourceOf(result: Result): HostSource | undefined {
+  return hostSources.get(result)
 }
 
 function realPath(dir: string): string {
@@ -134,10 +158,13 @@ export async function tarContext(
 class HostTree {
   readonly tree: Tree
   readonly #scan: HostScan
+  readonly #isChosen: ((entry: number) => boolean) | undefined
   readonly #nodes = new Map<number, TreeNode>()
 
-  constructor(scan: HostScan) {
+  /** @param isChosen  entries to be left out say `false`; none are when it is absent */
+  constructor(scan: HostScan, isChosen?: (entry: number) => boolean) {
     this.#scan = scan
+    this.#isChosen = isChosen
     this.tree = new Tree(this.node(0))
   }
 
@@ -155,7 +182,13 @@ class HostTree {
     const meta = { kind, mode: scan.columns.mode[entry]! & 0o7777, ...timeOfMs(scan.columns.mtimeMs[entry]!) }
     switch (kind) {
       case 'dir':
-        return new TreeNode({ ...meta, children: new HostChildren(this, scan, entry) })
+        return new TreeNode({
+          ...meta,
+          children:
+            this.#isChosen === undefined
+              ? new HostChildren(this, scan, entry)
+              : childrenOf(this.#chosen(entry, this.#isChosen)),
+        })
       case 'symlink': {
         const target = scan.target(entry)
         return new TreeNode({ ...meta, mode: 0o777, target, size: scan.columns.size[entry]! })
@@ -168,6 +201,13 @@ class HostTree {
         const [rdevMajor, rdevMinor] = scan.rdev(entry)
         return new TreeNode({ ...meta, rdevMajor, rdevMinor })
       }
+    }
+  }
+
+  *#chosen(dir: number, isChosen: (entry: number) => boolean): Generator<readonly [string, TreeNode]> {
+    for (const [i, name] of this.#scan.names(dir).entries()) {
+      const entry = this.#scan.childAt(dir, i)
+      if (isChosen(entry)) yield [name, this.node(entry)]
     }
   }
 
@@ -185,7 +225,7 @@ class HostTree {
  * as everything that sets times itself makes them, come out exactly. An exact stat of each file would double the cost of
  * making the tree, and image layers have whole seconds.
  */
-function timeOfMs(ms: number): { mtimeSec: number; mtimeNsec: number } {
+export function timeOfMs(ms: number): { mtimeSec: number; mtimeNsec: number } {
   let mtimeSec = Math.floor(ms / 1000)
   const ns = Math.round((ms - mtimeSec * 1000) * 1e6)
   const us = Math.round(ns / 1000) * 1000

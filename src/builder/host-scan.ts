@@ -3,6 +3,7 @@
 // three to seven times as much. Entries are numbers, so that an unchanged tree makes no objects per file.
 import { hash } from 'node:crypto'
 import { closeSync, fstatSync, type Stats } from 'node:fs'
+import { hexSlice } from '#platform'
 import { EMPTY_DIGEST, type Digest } from '../digest.js'
 import { BuildError, throwIfAborted } from '../errors.js'
 import { encodePath, hasRawBytes, joinPath } from '../path.js'
@@ -130,6 +131,12 @@ export class HostScan implements NodeAccess<number> {
   /** Entries seen so far. */
   get size(): number {
     return this.columns.length
+  }
+
+  /** Whether a file was seen under several names. */
+  get hasLinks(): boolean {
+    for (const names of this.#linked.values()) if (names.length > 1) return true
+    return false
   }
 
   kind(entry: number): NodeKind {
@@ -561,8 +568,7 @@ function positionsOf(joined: string, count: number): Map<string, number> {
 }
 
 function digestAt(columns: StatColumns, entry: number): Digest {
-  const { buffer, byteOffset } = columns.digest
-  return `sha256:${Buffer.from(buffer, byteOffset + entry * 32, 32).toString('hex')}` as Digest
+  return `sha256:${hexSlice(columns.digest, entry * 32, entry * 32 + 32)}` as Digest
 }
 
 function equalDigests(a: Uint8Array, aAt: number, b: Uint8Array, bAt: number): boolean {

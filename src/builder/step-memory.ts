@@ -6,12 +6,12 @@ import type { Store } from '../store/index.js'
 import type { CacheStore, KeyId } from './cache.js'
 import {
   decodeManifest,
-  encodeManifest,
   MANIFEST_ENTRIES_MAX,
   MANIFEST_KIND,
+  ManifestWriter,
   type ManifestEntry,
 } from './content-manifest.js'
-import { contentEntriesOf } from './contenthash.js'
+import { visitContentEntries } from './contenthash.js'
 import { putRecentSidecar } from './recent-sidecars.js'
 import type { StepInput, StoredStep } from './solve-types.js'
 import type { Op, Vertex } from './vertex.js'
@@ -119,9 +119,12 @@ export class StepMemory {
   async #keepManifest({ result, content }: StepInput): Promise<void> {
     if (result === undefined || content === undefined) return
     if (this.#store.sidecars.get(MANIFEST_KIND, hexOf(content)) !== undefined) return
-    const entries = contentEntriesOf(result, content)
-    if (entries === undefined || entries.length > MANIFEST_ENTRIES_MAX) return
-    await putRecentSidecar(this.#store, MANIFEST_KIND, hexOf(content), encodeManifest(entries), MANIFESTS_MAX)
+    const manifest = new ManifestWriter()
+    const isKnown = visitContentEntries(result, content, (entry) => {
+      if (manifest.count <= MANIFEST_ENTRIES_MAX) manifest.add(entry)
+    })
+    if (!isKnown || manifest.count > MANIFEST_ENTRIES_MAX) return
+    await putRecentSidecar(this.#store, MANIFEST_KIND, hexOf(content), manifest.encode(), MANIFESTS_MAX)
   }
 
   /** Entries behind a content key, if they were kept. */

@@ -2,7 +2,10 @@
 import { digestOf, type Digest } from '../digest.js'
 import { StoreError } from '../errors.js'
 
-/** A whole blob, chunked anyhow. It is read once and never kept. */
+/**
+ * A whole blob, chunked anyhow. It is read once and never kept: a source may reuse a chunk's memory as soon as it is asked for
+ * the next chunk.
+ */
 export type BlobBytes = Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>
 
 /** What a descriptor promises; checked before the blob becomes visible. */
@@ -127,6 +130,16 @@ export interface BlobReader {
    *         DIGEST_MISMATCH when the blob is damaged there, or at all
    */
   read(offset: number, length: number): Uint8Array
+  /**
+   * As `read`, but when the bytes must be fetched they are put into `room`, which is as long as the range: the result is `room`
+   * or shares memory with the store. For long reads, where fresh memory costs more than the bytes. See `readInto`.
+   */
+  readInto?(room: Uint8Array, offset: number): Uint8Array
+}
+
+/** `room.byteLength` bytes from `offset`, in `room` or in memory of the store. @throws as `BlobReader.read` */
+export function readInto(reader: BlobReader, room: Uint8Array, offset: number): Uint8Array {
+  return reader.readInto?.(room, offset) ?? reader.read(offset, room.byteLength)
 }
 
 /**

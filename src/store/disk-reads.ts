@@ -42,6 +42,13 @@ interface Known {
 
 const NOTHING = new Uint8Array(0)
 
+export interface RangeIntoRoom {
+  readonly offset: number
+  readonly length: number
+  /** Memory of the caller's, `length` bytes, for what need not be compared. */
+  readonly room: Uint8Array | undefined
+}
+
 export class DiskReads {
   readonly #known = new Map<Digest, Known>()
   readonly #keeping = new Set<Promise<void>>()
@@ -60,18 +67,19 @@ export class DiskReads {
   }
 
   /**
-   * Bytes of an open blob, right ones. The range is within the blob.
+   * Bytes of an open blob, right ones, in memory of their own or in `room`. The range is within the blob.
    * @throws StoreError DIGEST_MISMATCH when the blob is damaged there, SIZE_MISMATCH when it is too short
    */
-  read(fd: number, info: BlobInfo, offset: number, length: number): Uint8Array {
+  read(fd: number, info: BlobInfo, { offset, length, room }: RangeIntoRoom): Uint8Array {
     const known = this.#find(fd, info)
     const first = Math.floor(offset / SUM_BLOCK_BYTES)
     const end = Math.ceil((offset + length) / SUM_BLOCK_BYTES)
     if (known.sums === undefined || areSeen(known.seen, first, end)) {
-      return this.#readPlain(fd, info, offset, offset + length)
+      return this.#readPlain(fd, info, offset, room ?? new Uint8Array(length))
     }
     const start = first * SUM_BLOCK_BYTES
-    const blocks = this.#readPlain(fd, info, start, Math.min(end * SUM_BLOCK_BYTES, info.size))
+    const blockBytes = Math.min(end * SUM_BLOCK_BYTES, info.size) - start
+    const blocks = this.#readPlain(fd, info, start, new Uint8Array(blockBytes))
     if (!known.sums.match(blocks, first, this.options.checksum)) this.#settle(fd, info, blocks, first)
     else if (known.isSettled) known.seen.fill(1, first, end)
     return blocks.subarray(offset - start, offset - start + length)
@@ -100,13 +108,12 @@ export class DiskReads {
     return known
   }
 
-  #readPlain(fd: number, info: BlobInfo, start: number, end: number): Uint8Array {
-    const out = new Uint8Array(end - start)
+  #readPlain(fd: number, info: BlobInfo, start: number, out: Uint8Array): Uint8Array {
     const count = this.options.fs.read(fd, out, start)
     if (count === out.byteLength) return out
     const { digest, size } = info
     throw new StoreError('SIZE_MISMATCH', `blob ${hexOf(digest)} of ${size} bytes ends at ${start + count}`, {
-      data: { digest, offset: start, length: end - start, size: start + count },
+      data: { digest, offset: start, length: out.byteLength, size: start + count },
     })
   }
 

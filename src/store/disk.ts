@@ -15,7 +15,7 @@ import { BlobWriter, feed } from './blob-writer.js'
 import { DiskIngests } from './disk-ingest.js'
 import { errnoOf, isReadOnlyError, type DiskFs, type FileStat } from './disk-fs.js'
 import { blobPath, createTemp, discardTemp, makeFolder, type Disk } from './disk-layout.js'
-import { DiskReads } from './disk-reads.js'
+import { type RangeIntoRoom, DiskReads } from './disk-reads.js'
 import { FdPool } from './fd-pool.js'
 import type { Lock } from './lock.js'
 import { checkRange } from './memory.js'
@@ -129,7 +129,12 @@ export class DiskBlobStore implements BlobStore {
   async open(digest: Digest): Promise<BlobReader> {
     const info = this.#stat(digest)
     if (info === undefined) throw blobNotFound(digest)
-    return { digest, size: info.size, read: (offset, length) => this.#read(info, offset, length) }
+    return {
+      digest,
+      size: info.size,
+      read: (offset, length) => this.#read(info, offset, length),
+      readInto: (room, offset) => this.#read(info, offset, room.byteLength, room),
+    }
   }
 
   async ingest(name: string): Promise<Ingest> {
@@ -153,22 +158,23 @@ export class DiskBlobStore implements BlobStore {
     return stat?.kind === 'file' ? { digest, size: stat.size, addedMs: stat.mtimeMs } : undefined
   }
 
-  #read(info: BlobInfo, offset: number, length: number): Uint8Array {
+  #read(info: BlobInfo, offset: number, length: number, room?: Uint8Array): Uint8Array {
     const { digest, size } = info
     if (this.#closed) throw new StoreError('STORE_CLOSED', 'the store is closed')
     if (offset < 0 || length < 0 || offset + length > size) throw outOfRange(digest, offset, length, size)
     const fd = this.#fd(digest)
-    if (this.#reads !== undefined) return this.#readVerified(this.#reads, fd, info, offset, length)
-    const out = new Uint8Array(length)
+    const range = { offset, length, room }
+    if (this.#reads !== undefined) return this.#readVerified(this.#reads, fd, info, range)
+    const out = room ?? new Uint8Array(length)
     const count = this.#disk.fs.read(fd, out, offset)
     // The file became shorter after it was opened, which nothing of ours does.
     if (count !== length) throw outOfRange(digest, offset, length, offset + count)
     return out
   }
 
-  #readVerified(reads: DiskReads, fd: number, info: BlobInfo, offset: number, length: number): Uint8Array {
+  #readVerified(reads: DiskReads, fd: number, info: BlobInfo, range: RangeIntoRoom): Uint8Array {
     try {
-      return reads.read(fd, info, offset, length)
+      return reads.read(fd, info, range)
     } catch (error) {
       // A put may have replaced the damaged file: the next read opens it anew.
       this.#fds.drop(this.#path(info.digest))

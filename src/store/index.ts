@@ -1,5 +1,5 @@
 // Front door of the store room.
-export { bytesReader, openBlob, readBlob, readVerified, verifyBlob } from './blobs.js'
+export { bytesReader, openBlob, readBlob, readInto, readVerified, verifyBlob } from './blobs.js'
 export type { BlobBytes, BlobInfo, BlobReader, BlobStore, ByteRange, Expectation, Ingest } from './blobs.js'
 export type {
   DerivedProblem,
@@ -45,6 +45,7 @@ export type {
   TarEntry,
   TarEntryKind,
   TarInput,
+  TarRange,
 } from './tar/index.js'
 export { applyGc, planGc } from './gc.js'
 export type { GcItem, GcOptions, GcPlan, GcResult } from './gc.js'

@@ -13,6 +13,7 @@ import {
   type SparseMap,
   type TarEntry,
   type TarInput,
+  type TarRange,
 } from '../store/index.js'
 import type { Change, Changeset } from './changeset.js'
 import { contentChunks } from './content.js'
@@ -242,6 +243,9 @@ function withOffset<T>(entry: TarEntry, parse: () => T): T {
   }
 }
 
+/** A change, or entries of a layer that was written before, as they stand there. */
+export type LayerPart = Change | TarRange
+
 /**
  * The changeset as an uncompressed OCI layer tar, in the changeset's order: equal changesets give equal bytes. Contents
  * are read when they are reached, once, in pieces.
@@ -251,13 +255,20 @@ function withOffset<T>(entry: TarEntry, parse: () => T): T {
  *         link entry's metadata to its target, so they must be known
  * @throws LayerError LAYER_ENTRY_INVALID for a socket, and for numbers that a tar cannot hold
  */
-export function encodeLayer(changeset: Changeset, options: EncodeOptions = {}): Generator<Uint8Array> {
+export function encodeLayer(
+  changeset: readonly LayerPart[],
+  options: EncodeOptions = {},
+): Generator<Uint8Array> {
   return encodeTar(inputsOf(changeset), options)
 }
 
-function* inputsOf(changeset: Changeset): Generator<TarInput> {
+function* inputsOf(changeset: readonly LayerPart[]): Generator<TarInput | TarRange> {
   const targets = changeset.some((change) => change.kind === 'link') ? new Map<string, TreeNode>() : undefined
   for (const change of changeset) {
+    if (change.kind === 'range') {
+      yield change
+      continue
+    }
     if (change.path.includes('.wh.') && isReservedPath(change.path)) {
       throw new LayerError(
         'LAYER_PATH_INVALID',

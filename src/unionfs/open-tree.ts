@@ -15,7 +15,7 @@ import {
 import { applySource } from './apply.js'
 import type { Change, ChangeSource, Changeset } from './changeset.js'
 import { diffTrees, sameInode } from './diff.js'
-import { contentSourceOf, encodeLayer } from './layer-codec.js'
+import { contentSourceOf, encodeLayer, type LayerPart } from './layer-codec.js'
 import type { Xxh64 } from './layer-index-format.js'
 import { encodeLayerIndex } from './layer-index-writer.js'
 import { decodeLayerIndex } from './layer-index.js'
@@ -174,18 +174,44 @@ export async function commitDiff(
   upper: Tree,
   options: CommitDiffOptions = {},
 ): Promise<LayerRef> {
+  return commitChanges(store, layerChanges(lower, upper, options))
+}
+
+/** What a layer that makes `upper` out of `lower` holds. */
+export function layerChanges(lower: Tree, upper: Tree, options: CommitDiffOptions = {}): Changeset {
   const diff = diffTrees(lower, upper)
   const changed = options.wholeSeconds === true ? inWholeSeconds(lower, diff) : diff
-  const changeset =
-    options.parents === true ? withParents(upper, changed, options.wholeSeconds === true) : changed
+  return options.parents === true ? withParents(upper, changed, options.wholeSeconds === true) : changed
+}
+
+/**
+ * Stores a changeset as a layer. Where parts of it are ranges of an earlier layer, the layer's index is left to whoever
+ * opens it first: what is in a range is not looked at.
+ *
+ * @param onPart  told the offset in the layer's tar at which each part begins
+ * @throws LayerError as `encodeLayer`
+ */
+export async function commitChanges(
+  store: Store,
+  parts: readonly LayerPart[],
+  onPart?: (offset: number) => void,
+): Promise<LayerRef> {
   const dataOffsets: number[] = []
-  const tar = encodeLayer(changeset, {
-    onEntry: (_index, _offset, dataOffset) => void dataOffsets.push(dataOffset),
+  const tar = encodeLayer(parts, {
+    onEntry(_index, offset, dataOffset) {
+      dataOffsets.push(dataOffset)
+      onPart?.(offset)
+    },
   })
   const layer = await commitLayer(store, tar)
-  const index = encodeLayerIndex(changeset, await loadXxh64(), dataOffsets)
-  await keepIndex(store, layer.diffID, index)
+  if (parts.every(isChange)) {
+    await keepIndex(store, layer.diffID, encodeLayerIndex(parts, await loadXxh64(), dataOffsets))
+  }
   return layer
+}
+
+function isChange(part: LayerPart): part is Change {
+  return part.kind !== 'range'
 }
 
 /** @see containerd archive/tar.go changeWriter.includeParents */

@@ -2,9 +2,13 @@
 // @see moby/buildkit solver/llbsolver/ops/file.go, solver/llbsolver/file/backend.go
 import { digestOf } from '../../digest.js'
 import { BuildError, throwIfAborted } from '../../errors.js'
-import { baseNameOf, joinPath, normalizePath } from '../../path.js'
+import { baseNameOf, joinPath, normalizePath, splitPath } from '../../path.js'
 import { bytesSource, EMPTY_TREE, splitTime, Tree, TreeEditor, TreeNode } from '../../unionfs/index.js'
+import { storedResult } from '../cache.js'
 import { contentKeyOf, type ContentSelector } from '../contenthash.js'
+import { hostSourceOf } from '../context.js'
+import { commitFolderCopy, type FolderCopy } from '../folder-copy.js'
+import type { HostScan } from '../host-scan.js'
 import {
   fileOpDigest,
   fileSelector,
@@ -18,7 +22,7 @@ import type { CacheDep, CacheMap, Op, Result, RunContext } from '../vertex.js'
 import { parseModeChange } from './chmod.js'
 import { copyPath, EditedTree, makeDirectories, type CopyOptions, type NodeTime } from './copy.js'
 import { resolveOwner, ROOT_OWNER, type Owner } from './owner.js'
-import { addLayer, EMPTY_RESULT, type OpServices } from './result.js'
+import { addLayer, EMPTY_RESULT, keepLayer, type OpServices } from './result.js'
 import { conflict, rootPath, sourceNotFound } from './root-path.js'
 import { unpackArchive } from './unpack.js'
 import { containsWildcards, resolveWildcards } from './wildcard.js'
@@ -68,8 +72,23 @@ export class FileOp implements Op {
   }
 
   private async solve(inputs: readonly Result[], context: RunContext): Promise<Result> {
+    const { services } = this
+    const trees = await Promise.all(inputs.map((input) => input.tree()))
+    const first = this.definition.actions[0]!.input
+    const base = first === -1 ? EMPTY_RESULT : inputs[first]!
+    const lower = first === -1 ? EMPTY_TREE : trees[first]!
+    const copy = folderCopyOf(this.definition, inputs, lower)
+    if (copy === undefined) return addLayer(services, base, lower, await this.apply(trees, context))
+    const layer = await commitFolderCopy(services.store, lower, copy, (source) =>
+      this.apply(trees.with(this.definition.actions[0]!.secondaryInput, source), context),
+    )
+    return storedResult(services.store, [...base.layers, await keepLayer(services, layer)])
+  }
+
+  /** The tree after all actions. */
+  private async apply(inputs: readonly Tree[], context: RunContext): Promise<Tree> {
     const { actions, inputCount, folders } = this.definition
-    const trees: (Tree | undefined)[] = await Promise.all(inputs.map((input) => input.tree()))
+    const trees: (Tree | undefined)[] = [...inputs]
     for (const i of folders) trees[i] = withoutRootTime(trees[i]!, this.services.env.now())
     let current: Tree = EMPTY_TREE
     for (const [i, placed] of actions.entries()) {
@@ -84,9 +103,7 @@ export class FileOp implements Op {
       current = tree.finish()
       trees[inputCount + i] = current
     }
-    const first = actions[0]!.input
-    const base = first === -1 ? EMPTY_RESULT : inputs[first]!
-    return addLayer(this.services, base, first === -1 ? EMPTY_TREE : trees[first]!, current)
+    return current
   }
 
   /** Adds the instruction's place, and says so where a path was kept inside the context. */
@@ -103,6 +120,53 @@ export class FileOp implements Op {
       `${error.message} (${written} leads out of the build context; nothing outside it is ever read)`,
       { location, data: { ...data, written }, cause },
     )
+  }
+}
+
+/** The operation as a copy of a host folder's directory onto layers, when it is no more than that. */
+function folderCopyOf(
+  { actions, inputCount, folders }: FileDefinition,
+  inputs: readonly Result[],
+  lower: Tree,
+): FolderCopy | undefined {
+  const [placed, ...others] = actions
+  const { action, input, secondaryInput } = placed!
+  if (others.length > 0 || action.kind !== 'copy' || !folders.includes(secondaryInput)) return undefined
+  const source = hostSourceOf(inputs[secondaryInput]!)
+  const layers = input === -1 ? [] : inputs[input]!.layers
+  if (source === undefined || (input !== -1 && layers.length === 0)) return undefined
+  const { owner, includePatterns, excludePatterns } = action
+  const isPlain = action.dirCopyContents && !includePatterns?.length && !excludePatterns?.length
+  const isOwnedByBase = [owner?.user, owner?.group].every(
+    (part) => part === undefined || 'id' in part || part.input === input,
+  )
+  const trail = isPlain && isOwnedByBase ? trailOf(source.scan, action.src) : undefined
+  const target = trail && targetOf(lower, action.dest)
+  if (trail === undefined || target === undefined) return undefined
+  const diffIDs = layers.map(({ diffID }) => diffID)
+  const identity = [fileOpDigest(actions, inputCount), action.src, source.base, ...diffIDs].join('\0')
+  return { source, trail, target, identity }
+}
+
+/** The entries of a path on which there are only directories. */
+function trailOf(scan: HostScan, path: string): number[] | undefined {
+  if (containsWildcards(path)) return undefined
+  const trail: number[] = []
+  for (const name of splitPath(path)) {
+    const entry = scan.child(trail.at(-1) ?? scan.root, name)
+    if (entry === undefined || scan.kind(entry) !== 'dir') return undefined
+    trail.push(entry)
+  }
+  return trail
+}
+
+/** `undefined` where the copy will fail; it says so better. */
+function targetOf(lower: Tree, dest: string): string | undefined {
+  try {
+    return rootPath(lower, dest)
+  } catch (error) {
+    if (error instanceof BuildError) return undefined
+    throw error
   }
 }
 

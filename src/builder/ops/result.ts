@@ -4,7 +4,7 @@
 import type { Digest } from '../../digest.js'
 import type { Env } from '../../env.js'
 import type { Store } from '../../store/index.js'
-import { commitDiff, EMPTY_TREE, Tree } from '../../unionfs/index.js'
+import { commitChanges, EMPTY_TREE, layerChanges, Tree, type Changeset } from '../../unionfs/index.js'
 import { storedResult } from '../cache.js'
 import type { LayerRef, Result } from '../vertex.js'
 
@@ -44,13 +44,24 @@ export async function layersOf(services: OpServices, result: Result): Promise<re
   return [await storeLayer(services, EMPTY_TREE, await result.tree())]
 }
 
-/** What a step does to the root directory itself is no change: containerd's differs leave it out. */
 async function storeLayer(services: OpServices, lower: Tree, upper: Tree): Promise<LayerRef> {
+  return keepLayer(services, await commitChanges(services.store, stepChanges(lower, upper)))
+}
+
+/**
+ * What a step's layer holds: times in whole seconds, the directories above a change, nothing of the root directory itself,
+ * as containerd's differs write it.
+ */
+export function stepChanges(lower: Tree, upper: Tree): Changeset {
   const below = new Tree(upper.root.with({ children: lower.root.children! }))
-  const { descriptor, diffID } = await commitDiff(services.store, below, upper, {
-    wholeSeconds: true,
-    parents: true,
-  })
+  return layerChanges(below, upper, { wholeSeconds: true, parents: true })
+}
+
+/** A layer that was just stored, held for this build and dated. */
+export async function keepLayer(
+  services: OpServices,
+  { descriptor, diffID }: Pick<LayerRef, 'descriptor' | 'diffID'>,
+): Promise<LayerRef> {
   await services.hold?.(descriptor.digest)
   const annotations = { ...descriptor.annotations, [CREATED_ANNOTATION]: timeText(services.env.now()) }
   return { descriptor: { ...descriptor, annotations }, diffID }

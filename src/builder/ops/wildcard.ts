@@ -36,7 +36,7 @@ export function resolveWildcards(tree: Tree, path: string, followLinks: boolean)
   if (root === undefined) throw sourceNotFound(base)
   const out: string[] = []
   walk(root, '', (relative, node) => {
-    if (!matches(pattern, relative)) return node.kind === 'dir'
+    if (!matches(pattern, relative)) return node.kind === 'dir' && mayMatchBelow(pattern, relative)
     out.push(joinPath(from, relative))
     return false
   })
@@ -50,6 +50,11 @@ function walk(node: TreeNode, at: string, visit: (path: string, node: TreeNode) 
     const path = joinPath(at, name)
     if (visit(path, child)) walk(child, path, visit)
   }
+}
+
+/** A pattern matches as many components as it has itself, unless a class in it matches a slash. */
+function mayMatchBelow(pattern: string, path: string): boolean {
+  return pattern.includes('[') || path.split('/').length < pattern.split('/').length
 }
 
 /** A pattern that is none matches nothing, as in BuildKit. */

@@ -25,8 +25,17 @@ export interface TarInput {
   readonly content?: Iterable<Uint8Array>
 }
 
+/** Whole entries of another archive that this module wrote, headers and padding with them. */
+export interface TarRange {
+  readonly kind: 'range'
+  /** A multiple of 512. */
+  readonly size: number
+  /** Exactly `size` bytes; read when the range is written, once. Its memory may be reused for the next chunk. */
+  readonly chunks: Iterable<Uint8Array>
+}
+
 export interface EncodeOptions {
-  /** Told where each entry lies as it is written: offset of its first header, and of its content. */
+  /** Told where each entry lies as it is written: offset of its first header, and of its content. A range counts as one. */
   readonly onEntry?: (index: number, offset: number, dataOffset: number) => void
 }
 
@@ -46,15 +55,23 @@ const TYPEFLAG: Readonly<Record<TarEntryKind, number>> = {
 
 /**
  * The archive's bytes in chunks of at most 256 KiB and contents of larger files as they come; ends with two zero blocks.
- * Chunks are never written to again.
+ * Chunks are never written to again, but for those of ranges, which are as their source gives them.
  *
  * @throws LayerError LAYER_ENTRY_INVALID when a number has no form in a tar or content is not `size` bytes long
  */
-export function* encodeTar(entries: Iterable<TarInput>, options: EncodeOptions = {}): Generator<Uint8Array> {
+export function* encodeTar(
+  entries: Iterable<TarInput | TarRange>,
+  options: EncodeOptions = {},
+): Generator<Uint8Array> {
   const out = new Batch()
   let index = 0
   for (const entry of entries) {
     const offset = out.offset
+    if (entry.kind === 'range') {
+      options.onEntry?.(index++, offset, offset)
+      yield* writeExactly(out, entry.chunks, entry.size, 'a range of entries')
+      continue
+    }
     const pax = paxRecordsOf(entry)
     if (pax.length > 0) {
       const records = formatPax(pax)
@@ -73,9 +90,18 @@ export function* encodeTar(entries: Iterable<TarInput>, options: EncodeOptions =
 }
 
 function* writeContent(out: Batch, entry: TarInput): Generator<Uint8Array> {
-  const size = entry.size ?? 0
+  yield* writeExactly(out, entry.content ?? [], entry.size ?? 0, entry.path)
+  yield* out.pad()
+}
+
+function* writeExactly(
+  out: Batch,
+  chunks: Iterable<Uint8Array>,
+  size: number,
+  path: string,
+): Generator<Uint8Array> {
   let written = 0
-  for (const chunk of entry.content ?? []) {
+  for (const chunk of chunks) {
     written += chunk.byteLength
     if (written > size) break
     yield* out.append(chunk)
@@ -83,11 +109,10 @@ function* writeContent(out: Batch, entry: TarInput): Generator<Uint8Array> {
   if (written !== size) {
     throw new LayerError(
       'LAYER_ENTRY_INVALID',
-      `${JSON.stringify(entry.path)}: content is not the ${size} bytes that were announced`,
-      { data: { path: entry.path, size, written } },
+      `${JSON.stringify(path)}: content is not the ${size} bytes that were announced`,
+      { data: { path, size, written } },
     )
   }
-  yield* out.pad()
 }
 
 const BATCH = 256 * 1024
