@@ -1,11 +1,13 @@
 // A folder for temporary files that goes away with the run, whatever tests, their processes, and killed ones leave in it.
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, mkdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 export default function setup(): () => void {
   const before = process.env.TMPDIR
-  const folder = mkdtempSync(join(tmpdir(), 'lamella-run-'))
+  // Without capitals, which buildah takes for no part of a path.
+  const folder = join(tmpdir(), `lamella-run-${process.pid}-${Date.now().toString(36)}`)
+  mkdirSync(folder)
   // As open as the usual one: some tests run commands as other users.
   chmodSync(folder, 0o1777)
   // Workers and the processes that tests start inherit it.

@@ -120,7 +120,7 @@ export interface BuildResult {
 export async function build(options: BuildOptions): Promise<BuildResult> {
   const lease = new BuildLease(options.store)
   try {
-    return await buildWith(options, (digest) => lease.hold(digest))
+    return await buildWith(options, (digests) => lease.hold(digests))
   } finally {
     await lease.release()
   }
@@ -143,6 +143,7 @@ async function buildWith(options: BuildOptions, hold: OpServices['hold']): Promi
   const keys = solved.keys[0] ?? []
   throwIfAborted(options.signal)
   const image = await exportImage(options.store, {
+    hold,
     draft: plan.image,
     layers,
     epoch: plan.epoch,
@@ -255,6 +256,7 @@ export async function prepareBuild(options: BuildOptions, hold?: OpServices['hol
     scheme: options.keyScheme,
     scope: buildScope(options),
     onStored: options.onStored,
+    hold,
   }
   return { plan, solve: solveOptions, contexts: () => [...opened], baseLayers: () => baseLayers }
 }

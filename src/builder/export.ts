@@ -2,14 +2,16 @@
 // @see moby/buildkit exporter/containerimage/writer.go
 import type { Descriptor } from '../descriptor.js'
 import { refNameOf, writeImage, type Image, type ImageConfig } from '../oci/index.js'
-import type { Store } from '../store/index.js'
+import { leasedBlobs, type Hold, type Store } from '../store/index.js'
 import { createdOf, normalizeHistory } from './history.js'
 import { timeOfEpoch, type ImageDraft } from './image-draft.js'
-import { CREATED_ANNOTATION } from './ops/result.js'
+import { blobsOf, CREATED_ANNOTATION } from './ops/result.js'
 import { rewriteTimestamps } from './rewrite-timestamps.js'
 import type { LayerRef } from './vertex.js'
 
 export interface ExportOptions {
+  /** Shields from gc what is written, and what it names. */
+  readonly hold?: Hold | undefined
   readonly draft: ImageDraft
   /** Base first. */
   readonly layers: readonly LayerRef[]
@@ -47,7 +49,12 @@ export async function exportImage(store: Store, options: ExportOptions): Promise
     history,
     ...(options.inlineCache === undefined ? undefined : { 'moby.buildkit.cache.v0': options.inlineCache }),
   }
-  return writeImage(store.blobs, { config, layers })
+  const { hold } = options
+  const blobs =
+    hold === undefined
+      ? store.blobs
+      : leasedBlobs(store.blobs, (digests) => hold([...digests, ...blobsOf(layers)]))
+  return writeImage(blobs, { config, layers })
 }
 
 /** A layer's descriptor as a manifest has it: without the builder's own notes. */

@@ -1,7 +1,7 @@
 // What the solver is asked and what it answers.
 import type { Digest } from '../digest.js'
 import type { Env } from '../env.js'
-import type { Store } from '../store/index.js'
+import type { Hold, Store } from '../store/index.js'
 import type { CacheImport, CacheStore, KeyId } from './cache.js'
 import type { KeyScheme } from './key-scheme.js'
 import type { BuildListener, CacheOutcome, StepId } from './progress.js'
@@ -18,6 +18,8 @@ export interface SolveOptions {
   readonly scheme?: KeyScheme | undefined
   /** Find out what would happen; run nothing but what reads contexts, write nothing. */
   readonly dryRun?: boolean | undefined
+  /** Shields from gc what an operation that runs stands on. */
+  readonly hold?: Hold | undefined
   /** Told about every step that was run and stored, before it counts as done; for explanations. */
   readonly onStored?: ((step: StoredStep) => void) | undefined
   /**

@@ -18,6 +18,7 @@ import { CONTENT_OUTPUT, recordId } from './key.js'
 import { buildkitScheme, type KeyScheme, type SchemeMap } from './key-scheme.js'
 import type { CacheOutcome } from './progress.js'
 import { Semaphore } from './semaphore.js'
+import { blobsOf } from './ops/result.js'
 import type { SolveOptions, SolveResult, StepInput, StepReport, StoredStep } from './solve-types.js'
 import { StepLog, type StepRecord } from './step-log.js'
 import { StepMemory } from './step-memory.js'
@@ -521,6 +522,7 @@ class Solver {
     try {
       throwIfAborted(signal)
       const startedNs = this.#log.start(step.log)
+      if (op.kind !== 'local') await this.#options.hold?.(inputs.flatMap(({ layers }) => blobsOf(layers)))
       const results = await op.run(inputs, {
         signal,
         onOutput: (stream, bytes) => this.#log.output(step.log, stream, bytes),

@@ -6,12 +6,13 @@
 //   1.10 to 24     `manifest.json`, `<hex>.json`, `<id>/layer.tar`; a layer that repeats is a symlink to the first
 //   25 and later   `manifest.json` over an OCI layout with `blobs/sha256/<hex>`
 import { REF_NAME_ANNOTATION, type Descriptor } from '../descriptor.js'
-import { digestOf } from '../digest.js'
+import { digestOf, type Digest } from '../digest.js'
 import { ImageError } from '../errors.js'
 import { normalizePath } from '../path.js'
-import type { Store } from '../store/index.js'
+import { leasedBlobs, type Store } from '../store/index.js'
 import { legacyImages, type Found } from './archive-legacy.js'
 import { documentOf, invalid, layerOf, parseJson, readMembers, type Members } from './archive-members.js'
+import { checkImages, layersAreTars, type LayerCheck } from './check-layers.js'
 import { childrenOf, writeImage, type Image, type ImageLayer } from './image.js'
 import { refNameOf } from './reference.js'
 import { isIndexType, isManifestType, parseConfig, parseIndex, type ImageConfig } from './spec.js'
@@ -22,6 +23,11 @@ export interface LoadOptions {
   readonly signal?: AbortSignal | undefined
   /** Called as bytes of the archive are consumed. */
   readonly onProgress?: ((bytes: number) => void) | undefined
+  /**
+   * What the layers of each image must stand before a name points at it. Default: each unpacks to what its diffID names,
+   * and is a tar. `none`: only the bytes as stored are verified.
+   */
+  readonly checkLayers?: 'none' | LayerCheck | undefined
 }
 
 export interface LoadedImage {
@@ -32,11 +38,12 @@ export interface LoadedImage {
 
 /**
  * Loads every image of an archive and sets its refs. The bytes of all layers are verified against the documents that name
- * them; refs are set last, so that a load that fails leaves no half image behind a name.
+ * them, and opened as layers; refs are set last, so that a load that fails leaves no half image behind a name.
  *
  * @param bytes  the archive, chunked anyhow
  * @throws ImageError ARCHIVE_INVALID | IMAGE_INVALID, naming the member or field
- * @throws StoreError DIGEST_MISMATCH when a blob is not what its name says
+ * @throws StoreError DIGEST_MISMATCH when a blob is not what its name says, or a layer not what its diffID says
+ * @throws LayerError when a layer cannot be read
  */
 export async function loadArchive(
   store: Store,
@@ -44,9 +51,14 @@ export async function loadArchive(
   options: LoadOptions = {},
 ): Promise<LoadedImage[]> {
   const lease = await store.leases.create()
+  const hold = (digests: readonly Digest[]) => store.leases.add(lease.id, digests)
+  const shielded: Store = { ...store, blobs: leasedBlobs(store.blobs, hold) }
   try {
-    const members = await readMembers(store, bytes, lease.id, options)
-    const found = await findImages(store, members)
+    const found = await findImages(shielded, await readMembers(shielded, bytes, lease.id, options))
+    const { checkLayers = layersAreTars } = options
+    if (checkLayers !== 'none') {
+      for (const { descriptor } of found) await checkImages(shielded, descriptor, checkLayers)
+    }
     const loaded: LoadedImage[] = []
     for (const { descriptor, names } of found) {
       const all = names.length === 0 && options.tag !== undefined ? [options.tag] : names

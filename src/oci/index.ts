@@ -1,4 +1,5 @@
 // Front door of the OCI room: images, their documents and their names.
+export type { LayerCheck } from './check-layers.js'
 export { loadArchive } from './archive-load.js'
 export type { LoadedImage, LoadOptions } from './archive-load.js'
 export { saveArchive, saveLayout } from './archive-save.js'

@@ -1,9 +1,9 @@
 // fsck: everything re-hashed and every reference followed; findings are values. Repair takes findings, and touches only
 // what can be made again, unless it is told to.
 import { LamellaError, StoreError, throwIfAborted } from '../errors.js'
-import type { Digest } from '../digest.js'
+import type { DiffID, Digest } from '../digest.js'
 import { verifyBlob, type BlobInfo } from './blobs.js'
-import { planDamaged } from './check-twins.js'
+import { layerProblems, planDamaged } from './check-twins.js'
 import { mayBeAbsent, walkReachable, type Reached } from './reach.js'
 import type { DerivedProblem, Store } from './store.js'
 
@@ -67,6 +67,14 @@ export type Problem =
       readonly digest: Digest
     }
   | {
+      /** A layer is whole, but does not unpack to what the image's config says, or not at all. */
+      readonly code: 'LAYER_INVALID'
+      readonly severity: 'error'
+      readonly message: string
+      readonly digest: Digest
+      readonly diffID: DiffID
+    }
+  | {
       /** No ref, lease or caller wants it: what gc would remove. */
       readonly code: 'BLOB_UNREFERENCED'
       readonly severity: 'note'
@@ -94,6 +102,7 @@ export async function checkStore(store: Store, options: CheckOptions = {}): Prom
   // What cannot be read of the index or the documents is one of the audit's findings; without all roots nothing more can be said.
   if (!problems.some(({ code }) => code === 'INDEX_INVALID' || code === 'DOCUMENT_DAMAGED')) {
     problems.push(...(await followReferences(store, blobs, damaged, options)))
+    if (options.skipContent !== true) problems.push(...(await layerProblems(store, damaged, options.signal)))
   }
   const rebuildable = await planDamaged(store, damaged)
   for (const { digest, size } of damaged) {

@@ -11,13 +11,21 @@ import { chainIDs, digestOf, diffIDOfUncompressed, hexOf, type DiffID } from '..
 import {
   encodeConfig,
   loadArchive,
+  loadLayout,
   readImage,
   resolveImage,
   saveArchive,
   writeImage,
   type ImageConfig,
 } from '../../src/oci/index.js'
-import { commitLayer, createMemoryStore, openDiskStore, type Store } from '../../src/store/index.js'
+import {
+  checkStore,
+  commitLayer,
+  createMemoryStore,
+  openDiskStore,
+  type Store,
+} from '../../src/store/index.js'
+import { openTree } from '../../src/unionfs/index.js'
 import { findProgram, peerTest } from '../peers.js'
 
 let scratch: string
@@ -302,5 +310,99 @@ describe('saveArchive', () => {
     expect(JSON.parse(readFileSync(join(scratch, 'store/oci-layout'), 'utf8'))).toEqual({
       imageLayoutVersion: '1.0.0',
     })
+  })
+})
+
+describe('what is no layer gets no name', () => {
+  const garbage = Buffer.alloc(3000, 'not a tar')
+  const climbing = Buffer.from(layerA)
+  // The name of its entry, and the sum of its header.
+  climbing.write('../a', 0)
+  climbing.fill(0x20, 148, 156)
+  let sum = 0
+  for (const byte of climbing.subarray(0, 512)) sum += byte
+  climbing.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148)
+
+  async function archiveOf(layer: Uint8Array, diffID: DiffID): Promise<Buffer> {
+    const config = Buffer.from(encodeConfig(configOf([diffID])))
+    return tar([
+      { name: 'layer.tar', body: layer },
+      { name: 'c.json', body: config },
+      {
+        name: 'manifest.json',
+        body: JSON.stringify([{ Config: 'c.json', RepoTags: ['app:1'], Layers: ['layer.tar'] }]),
+      },
+    ])
+  }
+
+  const plain = (layer: Uint8Array) => archiveOf(layer, diffIDOfUncompressed(digestOf(layer)))
+
+  test.each<[string, () => Promise<Buffer>, string]>([
+    ['a layer of other bytes', () => plain(garbage), 'TAR_HEADER_INVALID'],
+    ['a layer that is cut', () => plain(layerB.subarray(0, 5000)), 'TAR_TRUNCATED'],
+    [
+      'a compressed layer that is none',
+      () => archiveOf(gzipSync(garbage), diffIDOfUncompressed(digestOf(garbage))),
+      'TAR_HEADER_INVALID',
+    ],
+    [
+      'a compressed layer of another tar',
+      () => archiveOf(gzipSync(layerA), diffIDOfUncompressed(digestOf(layerB))),
+      'DIGEST_MISMATCH',
+    ],
+    [
+      'a compressed layer that is cut',
+      () => archiveOf(gzipSync(layerA).subarray(0, 60), diffIDOfUncompressed(digestOf(layerA))),
+      'COMPRESSION_INVALID',
+    ],
+  ])('%s', async (_, make, code) => {
+    await using store = createMemoryStore()
+    await expect(loadArchive(store, chunked(await make()))).rejects.toMatchObject({ code })
+    expect(await store.refs.list()).toEqual([])
+    expect(await store.leases.list()).toEqual([])
+  })
+
+  test('an OCI archive whose compressed layer is not what its diffID says', async () => {
+    await using store = createMemoryStore()
+    const layer = gzipSync(layerA)
+    const { digest, size } = await store.blobs.put(layer)
+    const mediaType = 'application/vnd.oci.image.layer.v1.tar+gzip'
+    const image = await writeImage(store.blobs, {
+      config: configOf([diffIDs[1]!]),
+      layers: [{ descriptor: { mediaType, digest, size }, diffID: diffIDs[1]! }],
+    })
+    const saved = collect(
+      saveArchive(store, [{ descriptor: image.descriptor, names: ['app:1'] }], { format: 'oci-archive' }),
+    )
+    await using target = createMemoryStore()
+    await expect(loadArchive(target, chunked(await saved))).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' })
+    expect(await target.refs.list()).toEqual([])
+    // Told not to look, it is taken: the bytes as stored are right.
+    await loadArchive(target, chunked(await saved), { checkLayers: 'none' })
+    expect(await target.refs.list()).toHaveLength(1)
+    // So fsck has to tell.
+    expect((await checkStore(target)).filter(({ severity }) => severity !== 'note')).toMatchObject([
+      { code: 'LAYER_INVALID', severity: 'error', digest, diffID: diffIDs[1] },
+    ])
+  })
+
+  test('a check of one’s own: opened as a tree, which a path that climbs is not', async () => {
+    await using store = createMemoryStore()
+    const load = loadArchive(store, chunked(await plain(climbing)), { checkLayers: openTree })
+    await expect(load).rejects.toMatchObject({ code: 'LAYER_PATH_INVALID' })
+    expect(await store.refs.list()).toEqual([])
+  })
+
+  test('attestations are passed over', async () => {
+    await using store = createMemoryStore()
+    const { digest, size } = await store.blobs.put(Buffer.from('{"_type":"statement"}'))
+    const attestation = { mediaType: 'application/vnd.in-toto+json', digest, size }
+    const image = await writeImage(store.blobs, {
+      config: { ...configOf([diffIDOfUncompressed(digest)]), os: 'unknown', architecture: 'unknown' },
+      layers: [{ descriptor: attestation, diffID: diffIDOfUncompressed(digest) }],
+    })
+    await store.refs.set('app:1', image.descriptor)
+    await using target = createMemoryStore()
+    expect(await loadLayout(target, store)).toHaveLength(1)
   })
 })

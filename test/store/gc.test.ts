@@ -3,8 +3,11 @@ import * as fc from 'fast-check'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { MEDIA_TYPES } from '../../src/descriptor.js'
 import { diffIDOfUncompressed, digestOf, hexOf, type Digest } from '../../src/digest.js'
+import type { Executor } from '../../src/builder/executor.js'
+import { loadArchive, saveArchive } from '../../src/oci/index.js'
 import {
   applyGc,
+  checkStore,
   createMemoryStore,
   diskUsage,
   openDiskStore,
@@ -12,6 +15,7 @@ import {
   planGc,
   type Store,
 } from '../../src/store/index.js'
+import { addImage, buildCase, fixedEnv, writingExecutor } from '../builder/fixtures.js'
 import { makeFolder } from './folder.js'
 import { digestsIn, putDocument, putImage } from './image.js'
 
@@ -279,3 +283,101 @@ test('df: images with their own and shared bytes, and the rest', async () => {
   expect(usage.unreferenced).toEqual({ count: 1, size: 5 })
   expect(usage.total).toEqual({ count: 10, size: inImages + 19 })
 })
+
+describe('a build under way, and a gc without grace time', () => {
+  const everything = async (store: Store) => {
+    await applyGc(store, await planGc(store, { graceMs: 0, nowMs: later() }), { nowMs: later() })
+  }
+
+  /** Runs `at` before or after each put of a blob, by its number. */
+  function interrupting(store: Store, when: 'before' | 'after', at: (count: number) => Promise<void>): Store {
+    let count = 0
+    const { blobs } = store
+    return {
+      ...store,
+      blobs: {
+        ...blobs,
+        async put(...args) {
+          const mine = ++count
+          if (when === 'before') await at(mine)
+          const info = await blobs.put(...args)
+          if (when === 'after') await at(mine)
+          return info
+        },
+      },
+    }
+  }
+
+  const DOCKERFILE = 'FROM base\nCOPY a /a\nRUN write /b 1\nRUN read /a; write /c 2\n'
+
+  test.each(['before', 'after'] as const)('%s any put of the build', async (when) => {
+    for (let n = 1; ; n++) {
+      const store = createMemoryStore({ env: fixedEnv })
+      await addImage(store, 'base:latest', { 'etc/x': '=x' })
+      let collected = 0
+      const watched = interrupting(store, when, async (count) => {
+        if (count !== n) return
+        collected++
+        await everything(store)
+      })
+      const { image } = await buildCase(
+        { dockerfile: DOCKERFILE, context: { a: '=1' }, options: { tags: ['app'] } },
+        watched,
+      )
+      expect((await checkStore(store)).filter(({ severity }) => severity !== 'note')).toEqual([])
+      expect((await store.refs.get('app:latest'))?.digest).toBe(image.digest)
+      if (collected === 0) {
+        expect(n).toBeGreaterThan(5)
+        break
+      }
+    }
+  })
+
+  test('while a RUN goes on, with its base found in the cache and the cache forgotten', async () => {
+    const store = createMemoryStore({ env: fixedEnv })
+    await addImage(store, 'base:latest', { 'etc/x': '=x' })
+    await buildCase({ dockerfile: 'FROM base\nCOPY a /a\n', context: { a: '=1' } }, store)
+    const executor: Executor = {
+      ...writingExecutor,
+      async run(request) {
+        for (const key of store.records.keys('')) await store.records.write({ delete: [key] })
+        await everything(store)
+        return writingExecutor.run(request)
+      },
+    }
+    await buildCase(
+      { dockerfile: DOCKERFILE, context: { a: '=1' }, options: { tags: ['app'], executor } },
+      store,
+    )
+    expect((await checkStore(store)).filter(({ severity }) => severity !== 'note')).toEqual([])
+    expect(await store.leases.list()).toEqual([])
+  })
+
+  test('a load, before or after any of its puts', async () => {
+    const source = createMemoryStore({ env: fixedEnv })
+    await addImage(source, 'app:latest', { x: '=1', y: `=${'y'.repeat(100_000)}` })
+    const target = (await source.refs.get('app:latest'))!
+    const images = [{ descriptor: target, names: ['app:latest'] }]
+    for (const format of ['oci-archive', 'docker-archive'] as const) {
+      const chunks: Uint8Array[] = []
+      for await (const chunk of saveArchive(source, images, { format })) chunks.push(chunk)
+      for (let n = 1; ; n++) {
+        const store = createMemoryStore()
+        let collected = 0
+        const watched = interrupting(store, 'before', async (count) => {
+          if (count !== n) return
+          collected++
+          await everything(store)
+        })
+        await loadArchive(watched, piecesOf(chunks))
+        expect((await checkStore(store)).filter(({ severity }) => severity !== 'note')).toEqual([])
+        expect(await store.refs.list()).toHaveLength(1)
+        if (collected === 0) break
+      }
+    }
+  })
+})
+
+async function* piecesOf(chunks: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
+  yield* chunks
+}

@@ -79,10 +79,11 @@ export class FileOp implements Op {
     const lower = first === -1 ? EMPTY_TREE : trees[first]!
     const copy = folderCopyOf(this.definition, inputs, lower)
     if (copy === undefined) return addLayer(services, base, lower, await this.apply(trees, context))
-    const layer = await commitFolderCopy(services.store, lower, copy, (source) =>
-      this.apply(trees.with(this.definition.actions[0]!.secondaryInput, source), context),
-    )
-    return storedResult(services.store, [...base.layers, await keepLayer(services, layer)])
+    const commit = () =>
+      commitFolderCopy(services.store, lower, copy, (source) =>
+        this.apply(trees.with(this.definition.actions[0]!.secondaryInput, source), context),
+      )
+    return storedResult(services.store, [...base.layers, await keepLayer(services, commit)])
   }
 
   /** The tree after all actions. */

@@ -1,9 +1,9 @@
 // Results that operations make: a stack of layers and the tree that it gives, with a layer stored for what an operation
 // changed.
 // @see moby/buildkit cache/remote.go (layer annotations)
-import type { Digest } from '../../digest.js'
+import { digestOfUncompressed, type Digest } from '../../digest.js'
 import type { Env } from '../../env.js'
-import type { Store } from '../../store/index.js'
+import type { Hold, Store } from '../../store/index.js'
 import { commitChanges, EMPTY_TREE, layerChanges, Tree, type Changeset } from '../../unionfs/index.js'
 import { storedResult } from '../cache.js'
 import type { LayerRef, Result } from '../vertex.js'
@@ -16,8 +16,8 @@ export interface OpServices {
   readonly store: Store
   /** Its clock is that of the files that are made. */
   readonly env: Env
-  /** Keeps a blob from gc while the build goes on. */
-  readonly hold?: ((digest: Digest) => Promise<void>) | undefined
+  /** Keeps blobs from gc while the build goes on. */
+  readonly hold?: Hold | undefined
 }
 
 /** No layers, no files: scratch. */
@@ -44,8 +44,12 @@ export async function layersOf(services: OpServices, result: Result): Promise<re
   return [await storeLayer(services, EMPTY_TREE, await result.tree())]
 }
 
+/** A gc without grace time that comes between the layer and its lease costs one more commit, of the same bytes. */
+const COMMITS_MAX = 3
+
 async function storeLayer(services: OpServices, lower: Tree, upper: Tree): Promise<LayerRef> {
-  return keepLayer(services, await commitChanges(services.store, stepChanges(lower, upper)))
+  const changes = stepChanges(lower, upper)
+  return keepLayer(services, () => commitChanges(services.store, changes))
 }
 
 /**
@@ -57,14 +61,26 @@ export function stepChanges(lower: Tree, upper: Tree): Changeset {
   return layerChanges(below, upper, { wholeSeconds: true, parents: true })
 }
 
-/** A layer that was just stored, held for this build and dated. */
+/** Stores a layer, holds it for this build and dates it. @param commit  may be asked again */
 export async function keepLayer(
-  services: OpServices,
-  { descriptor, diffID }: Pick<LayerRef, 'descriptor' | 'diffID'>,
+  { store, env, hold }: OpServices,
+  commit: () => Promise<Pick<LayerRef, 'descriptor' | 'diffID'>>,
 ): Promise<LayerRef> {
-  await services.hold?.(descriptor.digest)
-  const annotations = { ...descriptor.annotations, [CREATED_ANNOTATION]: timeText(services.env.now()) }
-  return { descriptor: { ...descriptor, annotations }, diffID }
+  for (let tries = 1; ; tries++) {
+    const { descriptor, diffID } = await commit()
+    await hold?.([descriptor.digest])
+    const isThere = hold === undefined || (await store.blobs.stat(descriptor.digest)) !== undefined
+    if (!isThere && tries < COMMITS_MAX) continue
+    const annotations = { ...descriptor.annotations, [CREATED_ANNOTATION]: timeText(env.now()) }
+    return { descriptor: { ...descriptor, annotations }, diffID }
+  }
+}
+
+/** Blobs of layers, as stored and uncompressed: what a lease on them must name. */
+export function blobsOf(layers: readonly LayerRef[]): Digest[] {
+  return layers.flatMap(({ descriptor, diffID }) => [
+    ...new Set([descriptor.digest, digestOfUncompressed(diffID)]),
+  ])
 }
 
 /** Nanoseconds since the epoch as RFC 3339, trailing zeros of the fraction left out as Go does. */

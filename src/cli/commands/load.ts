@@ -1,12 +1,15 @@
 import { createReadStream, statSync } from 'node:fs'
-import { loadArchive, loadLayout, type LoadedImage } from 'lamella/oci'
+import { loadArchive, loadLayout, type LayerCheck, type LoadedImage } from 'lamella/oci'
 import { openDiskStore, type Store } from 'lamella/store'
+import { openTree } from 'lamella/unionfs'
 import { STORE, type Arguments, type Command, type Io } from '../command.js'
 import { openStore } from '../store.js'
 
 async function load(store: Store, args: Arguments, io: Io): Promise<LoadedImage[]> {
   const input = args.string('input') ?? '-'
-  const options = { signal: io.signal, tag: args.string('tag') }
+  // Opened as trees, which also makes the indexes that the first use would make.
+  const checkLayers: LayerCheck | 'none' = args.flag('skip-layers') ? 'none' : openTree
+  const options = { signal: io.signal, tag: args.string('tag'), checkLayers }
   if (input !== '-' && statSync(input).isDirectory()) {
     await using layout = await openDiskStore(input, { create: false })
     return await loadLayout(store, layout, options)
@@ -28,6 +31,7 @@ export const command: Command = {
   options: [
     { name: 'input', short: 'i', value: 'FILE', help: 'an archive or a layout folder; - is stdin (default)' },
     { name: 'tag', short: 't', value: 'NAME', help: 'name for an image that the archive does not name' },
+    { name: 'skip-layers', help: 'do not open the layers; what is wrong in them shows when they are used' },
     STORE,
   ],
   examples: ['docker save node:20 | lamella load', 'lamella load -i image.tar.gz'],
