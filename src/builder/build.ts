@@ -12,6 +12,7 @@ import { CacheStore } from './cache.js'
 import { BuildLease } from './build-lease.js'
 import type { BuildContext } from './context.js'
 import type { ExecLimits, Executor } from './executor.js'
+import type { SshAgent, SshSource } from './ssh-agent.js'
 import { exportImage, nameImage } from './export.js'
 import type { GitClient } from './git-client.js'
 import { pathGit, resolveContext, type GitContextOptions } from './git-context.js'
@@ -53,12 +54,14 @@ export interface BuildOptions {
   readonly executor?: Executor | readonly Executor[] | undefined
   /** Values of `--mount=type=secret`: bytes or text by id, or where to ask for them. */
   readonly secrets?: Readonly<Record<string, Uint8Array | string>> | SecretSource | undefined
+  /** Agents of `--mount=type=ssh` by id, mostly `default`; `openSshAgent` makes them. */
+  readonly ssh?: Readonly<Record<string, SshAgent>> | SshSource | undefined
   /** How ADD fetches URLs; default the platform's `fetch`. */
   readonly fetch?: Fetch | undefined
   /** How git repositories are reached; default the git on PATH. */
   readonly git?: GitClient | undefined
   readonly network?: 'default' | 'none' | 'host' | undefined
-  /** `NAME` or `NAME:ADDRESS`. Names count in keys; addresses never do, and are the executor's to know. */
+  /** `NAME:ADDRESS`, for /etc/hosts of RUN. Names count in keys; addresses never do. A name alone counts and is not shown. */
   readonly extraHosts?: readonly string[] | undefined
   /** Limit of one RUN. */
   readonly timeoutMs?: number | undefined
@@ -243,7 +246,7 @@ export async function prepareBuild(options: BuildOptions, hold?: OpServices['hol
     noCache: options.noCache,
     noCacheFilter: options.noCacheFilter,
     network: options.network,
-    extraHosts: options.extraHosts?.map((host) => host.split(/[:=]/, 1)[0]!),
+    extraHosts: options.extraHosts?.map((host) => splitHost(host).name),
     cacheNamespace: options.buildArgs?.['BUILDKIT_CACHE_MOUNT_NS'],
   })
   checkBuild(files, { target, buildArgs, platform, buildPlatform, sources, onEvent })
@@ -287,8 +290,10 @@ function opFactory(
     executors,
     caches: new CacheMounts(options.store, services.env),
     secrets,
+    ssh: sshSource(options.ssh),
     timeoutMs: options.timeoutMs,
     limits: options.limits,
+    extraHosts: (options.extraHosts ?? []).flatMap(hostOf),
   }
   return {
     file: (definition) => new FileOp(definition, services),
@@ -319,6 +324,24 @@ function secretSource(secrets: BuildOptions['secrets']): SecretSource {
     const value = secrets !== undefined && Object.hasOwn(secrets, id) ? secrets[id] : undefined
     return typeof value === 'string' ? new TextEncoder().encode(value) : value
   }
+}
+
+/** `NAME:ADDRESS` or `NAME=ADDRESS`; an address of version 6 may stand in brackets. @see docker/buildx util/buildflags */
+function splitHost(text: string): { readonly name: string; readonly address: string } {
+  const [, name = text, address = ''] = /^([^:=]*)[:=](.*)$/s.exec(text) ?? []
+  return { name, address: address.replace(/^\[(.*)\]$/, '$1') }
+}
+
+/** Nothing for a name without an address. RUN shares the host's network, where it has one: its gateway is the host itself. */
+function hostOf(text: string): (readonly [name: string, address: string])[] {
+  const { name, address } = splitHost(text)
+  if (address === '') return []
+  return [[name, address === 'host-gateway' ? '127.0.0.1' : address]]
+}
+
+function sshSource(agents: BuildOptions['ssh']): SshSource {
+  if (typeof agents === 'function') return agents
+  return (id) => (agents !== undefined && Object.hasOwn(agents, id) ? agents[id] : undefined)
 }
 
 /** How many of the layers come from the image that the target starts from. */

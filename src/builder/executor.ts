@@ -1,5 +1,6 @@
 // The Executor contract: how a RUN step's process is carried out. Implementations live in executors/.
 import type { LayerRef, Tree, UnionView } from '../unionfs/index.js'
+import type { SshAgent } from './ssh-agent.js'
 
 export interface ExecMount {
   readonly type: 'bind' | 'cache' | 'tmpfs' | 'secret' | 'ssh'
@@ -8,6 +9,10 @@ export interface ExecMount {
   readonly readonly: boolean
   /** A mount point for the run too: its directory cannot be moved or removed. For executors that work on a copy. */
   readonly isPoint?: boolean | undefined
+  /** ssh: what answers at the socket, which is in the view with its owner and mode. */
+  readonly agent?: SshAgent | undefined
+  /** tmpfs: how much it may hold, in bytes. Default the executor's. */
+  readonly size?: number | undefined
 }
 
 /** What a run may use at most; for executors that have the limit. How long it may take is `timeoutMs`. */
@@ -39,6 +44,10 @@ export interface ExecRequest {
   readonly stdin?: Uint8Array | undefined
   readonly timeoutMs?: number | undefined
   readonly limits?: ExecLimits | undefined
+  /** Names that /etc/hosts has besides localhost's. For executors that show one of their own. */
+  readonly extraHosts?: readonly (readonly [name: string, address: string])[] | undefined
+  /** Whether what is shown at /etc/hosts and /etc/resolv.conf can be written to, for this run. Default false, as in a build. */
+  readonly writableEtc?: boolean | undefined
   readonly signal?: AbortSignal | undefined
   /** Receives output as it comes, in order. */
   readonly onOutput: (stream: 'stdout' | 'stderr', bytes: Uint8Array) => void

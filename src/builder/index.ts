@@ -83,6 +83,8 @@ export type {
   ShellExecutorOptions,
 } from './executors/index.js'
 export { treeAfter } from './executor.js'
+export { openSshAgent } from './ssh-agent.js'
+export type { SshAgent, SshSource } from './ssh-agent.js'
 export { DEFAULT_PATH } from './platform.js'
 export {
   chompHeredoc,

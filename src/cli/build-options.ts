@@ -4,6 +4,7 @@ import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import {
   autoExecutor,
+  openSshAgent,
   parseOutput,
   replayExecutor,
   sandboxExecutor,
@@ -13,6 +14,7 @@ import {
   type CacheTo,
   type Executor,
   type ExecutorChoice,
+  type SshAgent,
 } from 'lamella/builder'
 import type { Store } from 'lamella/store'
 import { UsageError, type Arguments, type Io } from './command.js'
@@ -116,6 +118,22 @@ function secrets(args: Arguments, env: Io['env']): Record<string, Uint8Array | s
     const value = env[variable]
     if (value === undefined) throw new UsageError(`--secret ${text}: ${variable} is not set`)
     out[id] = value
+  }
+  return out
+}
+
+/** `ID[=SOCKET|KEY[,KEY]]`; an id alone is our own agent, as docker build has it. */
+async function agents(args: Arguments, env: Io['env']): Promise<Record<string, SshAgent>> {
+  const out: Record<string, SshAgent> = {}
+  for (const text of args.strings('ssh')) {
+    const [, id = '', list = ''] = /^([^=]*)=?(.*)$/s.exec(text) ?? []
+    const name = id === '' ? 'default' : id
+    if (Object.hasOwn(out, name)) throw new UsageError(`--ssh ${text}: ${name} is given twice`)
+    const paths = list === '' ? [env.SSH_AUTH_SOCK ?? ''] : list.split(',')
+    if (paths.includes('')) {
+      throw new UsageError(`--ssh ${text}: expected ID=SOCKET or ID=KEY, or SSH_AUTH_SOCK to be set`)
+    }
+    out[name] = await openSshAgent(paths)
   }
   return out
 }
@@ -238,6 +256,7 @@ export async function buildOptions(args: Arguments, io: Io, store: Store): Promi
     executor: await executors(args, store, io),
     limits: limits(args),
     secrets: secrets(args, io.env),
+    ssh: await agents(args, io.env),
     noCache: args.flag('no-cache'),
     noCacheFilter: args.strings('no-cache-filter').flatMap((text) => text.split(',')),
     cacheFrom: cacheFrom(args),

@@ -304,6 +304,7 @@ function requestOf(
     stdin: options.stdin,
     timeoutMs: options.timeoutMs,
     limits: settings.limits,
+    writableEtc: true,
     onOutput: options.onOutput ?? (() => {}),
   }
 }

@@ -15,7 +15,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test, vi } from 'vitest'
-import { BuildError } from '../../src/errors.js'
 import { build, sandboxExecutor, shellExecutor, treeAfter } from '../../src/builder/index.js'
 import { createMemoryStore, currentOwner, openDiskStore } from '../../src/store/index.js'
 import { commitDiff, EMPTY_TREE, openTree, UnionView, type Tree } from '../../src/unionfs/index.js'
@@ -66,10 +65,8 @@ describe('what a RUN can reach', () => {
 
   sandboxTest('--network=none: no interface but loopback', async () => {
     const { run } = await sandboxOver()
-    const { stdout } = await run('ip link | grep -c "^[0-9]"; cat /etc/resolv.conf | wc -c', {
-      network: 'none',
-    })
-    expect(stdout).toBe('1\n0\n')
+    const { stdout } = await run('ip link | grep -c "^[0-9]"', { network: 'none' })
+    expect(stdout).toBe('1\n')
   })
 
   sandboxTest('set-id bits are kept in the layer and without effect', async () => {
@@ -613,18 +610,6 @@ describe('where it cannot work', () => {
     expect(JSON.parse(stdout)).toMatchObject({
       code: 'EXECUTOR_MISSING',
       data: { missing: ['Linux (this is darwin)'], instead: ['shell', 'functions'] },
-    })
-  })
-
-  test('a mount type that it does not do', async () => {
-    const executor = sandboxExecutor({ store: createMemoryStore() })
-    const request = requestFor(new UnionView(), 'true', {
-      mounts: [{ type: 'ssh', target: '/agent', readonly: true }],
-    })
-    await expect(executor.run(request)).rejects.toBeInstanceOf(BuildError)
-    await expect(executor.run(request)).rejects.toMatchObject({
-      code: 'EXECUTOR_CAPABILITY',
-      data: { able: ['functions'] },
     })
   })
 })

@@ -3,6 +3,7 @@
 import { BuildError, isAbortError, throwIfAborted } from '../../errors.js'
 import type { ExecRequest, ExecResult, Executor } from '../executor.js'
 import { requireCapabilities } from './capabilities.js'
+import { withReadOnlyMounts } from './read-only.js'
 
 /** What a function gets: the request, and the usual conveniences made from it. */
 export interface FunctionContext extends ExecRequest {
@@ -123,9 +124,10 @@ export function functionsExecutor(rules: readonly FunctionRule[]): Executor {
       requireCapabilities(executor, request)
       const found = findRule(rules, request)
       if (found === undefined) throw noMatch(rules, request)
-      const exitCode = await call(found, request)
+      const run = async () => ({ exitCode: await call(found, request) })
+      const result = await withReadOnlyMounts(request, run)
       throwIfAborted(request.signal)
-      return { exitCode }
+      return result
     },
   }
   return executor

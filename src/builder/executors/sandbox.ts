@@ -30,7 +30,7 @@ export function sandboxExecutor(options: SandboxOptions): Executor {
   const executor: Executor = {
     name: 'sandbox',
     capabilities: {
-      mounts: ['bind', 'cache', 'tmpfs', 'secret'],
+      mounts: ['bind', 'cache', 'tmpfs', 'secret', 'ssh'],
       networks: ['default', 'none', 'host'],
       binaries: true,
       worksOnCopy: true,

@@ -3,6 +3,7 @@
 import { throwIfAborted } from '../../errors.js'
 import type { ExecResult, Executor } from '../executor.js'
 import { requireCapabilities } from './capabilities.js'
+import { withReadOnlyMounts } from './read-only.js'
 
 export interface ShellExecutorOptions {
   /** Loads just-bash; default `import('just-bash')`. For bundlers and for tests. */
@@ -32,7 +33,7 @@ export function shellExecutor(options: ShellExecutorOptions = {}): Executor {
       const { loadPeer } = await import('./shell/peer.js')
       const peer = await loadPeer(options.load)
       const { runShell } = await import('./shell/run.js')
-      return runShell(peer, request)
+      return withReadOnlyMounts(request, () => runShell(peer, request))
     },
   }
   return executor

@@ -13,11 +13,13 @@ import {
 } from '../../unionfs/index.js'
 import { contentKeyOf } from '../contenthash.js'
 import { resolveIdentity } from '../executors/accounts.js'
+import { hostsFile } from '../executors/hosts.js'
 import { treeAfter, type ExecLimits, type ExecRequest, type ExecResult, type Executor } from '../executor.js'
 import { execOpDigest, mountSelector, type ExecMountSpec } from '../key.js'
 import type { RunDefinition } from '../op-factory.js'
 import { DEFAULT_PATH } from '../platform.js'
 import type { CacheDep, CacheMap, Op, Result, RunContext } from '../vertex.js'
+import type { SshSource } from '../ssh-agent.js'
 import { CacheMounts } from './cache-mounts.js'
 import { Mounts, requireSecret, type SecretSource } from './mounts.js'
 import { addLayer, EMPTY_RESULT, type OpServices } from './result.js'
@@ -31,8 +33,11 @@ export interface ExecServices extends OpServices {
   readonly executors: readonly Executor[]
   readonly caches: CacheMounts
   readonly secrets: SecretSource
+  readonly ssh: SshSource
   readonly timeoutMs: number | undefined
   readonly limits: ExecLimits | undefined
+  /** What `--add-host` gives, for /etc/hosts. */
+  readonly extraHosts: readonly (readonly [name: string, address: string])[]
 }
 
 export class ExecOp implements Op {
@@ -89,6 +94,8 @@ export class ExecOp implements Op {
       trees,
       caches: services.caches,
       secrets: services.secrets,
+      ssh: services.ssh,
+      hosts: services.extraHosts.length === 0 ? undefined : hostsFile(services.extraHosts),
       timeNs,
     })
     try {
@@ -109,7 +116,7 @@ export class ExecOp implements Op {
   private async requestOf(
     view: UnionView,
     home: string,
-    mounts: readonly ExecMountSpec[],
+    mounts: Mounts['active'],
   ): Promise<Omit<ExecRequest, 'onOutput' | 'signal'>> {
     const { spec, commandLine, proxyEnv } = this.definition
     const env = spec.env.map((pair): [string, string] => {
@@ -131,10 +138,17 @@ export class ExecOp implements Op {
       env,
       cwd: `/${normalizePath(spec.cwd)}`,
       user: spec.user ?? '',
-      mounts: mounts.map(({ type, dest, readonly }) => ({ type, target: dest, readonly })),
+      mounts: mounts.map(({ spec, agent }) => ({
+        type: spec.type,
+        target: spec.dest,
+        readonly: spec.readonly,
+        agent,
+        size: spec.tmpfsSize,
+      })),
       network: spec.network,
       timeoutMs: this.services.timeoutMs,
       limits: this.services.limits,
+      extraHosts: this.services.extraHosts,
     }
   }
 
@@ -203,7 +217,14 @@ function isRefusal(error: unknown): boolean {
 
 function accountFiles(root: Tree): { readonly passwd: string; readonly group: string } {
   const read = (path: string): string => {
-    const node = root.lookup(rootPath(root, path))
+    let at: string
+    try {
+      at = rootPath(root, path)
+    } catch {
+      // A root without accounts has no folder for them.
+      return ''
+    }
+    const node = root.lookup(at)
     return node?.kind === 'file' ? new TextDecoder().decode(node.content()) : ''
   }
   return { passwd: read('etc/passwd'), group: read('etc/group') }

@@ -6,6 +6,7 @@ import { normalizePath, parentOf } from '../../path.js'
 import { bytesSource, childrenOf, splitTime, TreeEditor, TreeNode, type Tree } from '../../unionfs/index.js'
 import type { ExecMountSpec, SecretSpec } from '../key.js'
 import type { CacheMounts } from './cache-mounts.js'
+import { requireAgent, type SshAgent, type SshSource } from '../ssh-agent.js'
 import { rootPath, sourceNotFound } from './root-path.js'
 
 /** Bytes of a secret by its id; `undefined` when there is none. */
@@ -15,35 +16,46 @@ export interface MountSources {
   readonly trees: readonly Tree[]
   readonly caches: CacheMounts
   readonly secrets: SecretSource
+  readonly ssh: SshSource
+  /** Text of /etc/hosts; `undefined` leaves it to the root or the executor. */
+  readonly hosts: string | undefined
   readonly timeNs: bigint
 }
 
 interface Mounted {
-  readonly spec: ExecMountSpec
+  readonly spec: ExecMountSpec | undefined
   /** Where it is, symlinks followed. */
   readonly path: string
   /** What it hides. */
   readonly below: TreeNode | undefined
   /** Directories that were made for it, outermost first. */
   readonly stubs: readonly string[]
+  readonly agent: SshAgent | undefined
   readonly release: () => void
+}
+
+interface Content {
+  readonly node: TreeNode
+  readonly agent?: SshAgent
+  readonly release?: () => void
 }
 
 /** The mounts of one run, in place from `mount` to `unmount`. */
 export class Mounts {
-  private readonly mounted: Mounted[] = []
+  private readonly mounted: (Mounted & { readonly spec: ExecMountSpec })[] = []
+  private hosts: Mounted | undefined
 
   constructor(
     private readonly specs: readonly ExecMountSpec[],
     private readonly sources: MountSources,
   ) {}
 
-  /** What is really mounted: optional secrets that are absent are not. */
-  get active(): readonly ExecMountSpec[] {
-    return this.mounted.map(({ spec }) => spec)
+  /** What is really mounted: optional secrets and agents that are absent are not. */
+  get active(): readonly { readonly spec: ExecMountSpec; readonly agent: SshAgent | undefined }[] {
+    return this.mounted
   }
 
-  /** @throws BuildError SOURCE_NOT_FOUND, EXECUTOR_CAPABILITY, OPTION_INVALID for a required secret that is absent */
+  /** @throws BuildError SOURCE_NOT_FOUND, OPTION_INVALID for a required secret or agent that is absent */
   async mount(root: Tree): Promise<Tree> {
     const editor = new TreeEditor(root)
     for (const spec of this.specs) {
@@ -54,17 +66,30 @@ export class Mounts {
       const below = editor.lookup(path)
       const stubs = this.makeStubs(editor, parentOf(path))
       editor.replace(path, shown.node)
-      this.mounted.push({ spec, path, below, stubs, release: shown.release })
+      const { agent, release = () => {} } = shown
+      this.mounted.push({ spec, path, below, stubs, agent, release })
     }
+    if (this.sources.hosts !== undefined) this.showHosts(editor, this.sources.hosts)
     return editor.finish()
+  }
+
+  /** For executors that have none of their own; where the root has no room for it, there is none. */
+  private showHosts(editor: TreeEditor, text: string): void {
+    const path = pathOfHosts(editor)
+    const below = path === undefined ? undefined : editor.lookup(path)
+    if (path === undefined || (below !== undefined && below.kind !== 'file')) return
+    const stubs = this.makeStubs(editor, parentOf(path))
+    editor.replace(path, this.file(new TextEncoder().encode(text), { mode: 0o644, uid: 0, gid: 0 }))
+    this.hosts = { path, below, stubs, spec: undefined, agent: undefined, release: () => {} }
   }
 
   /** The tree without the mounts; what is in caches is kept for the next run. */
   async unmount(after: Tree): Promise<Tree> {
     const editor = new TreeEditor(after)
-    for (const { spec, path, below, stubs } of this.mounted.toReversed()) {
+    const all = this.hosts === undefined ? this.mounted : [...this.mounted, this.hosts]
+    for (const { spec, path, below, stubs } of all.toReversed()) {
       const content = after.lookup(path)
-      if (spec.cache !== undefined && !spec.readonly && content !== undefined) {
+      if (spec?.cache !== undefined && !spec.readonly && content !== undefined) {
         await this.sources.caches.save(spec.cache.id, content)
       }
       if (below === undefined) editor.remove(path)
@@ -92,15 +117,12 @@ export class Mounts {
     return new TreeNode({ kind: 'dir', mode, ...splitTime(this.sources.timeNs), children: childrenOf([]) })
   }
 
-  private async contentOf(
-    spec: ExecMountSpec,
-  ): Promise<{ readonly node: TreeNode; readonly release: () => void } | undefined> {
-    const plain = (node: TreeNode): { node: TreeNode; release: () => void } => ({ node, release: () => {} })
+  private async contentOf(spec: ExecMountSpec): Promise<Content | undefined> {
     switch (spec.type) {
       case 'tmpfs':
-        return plain(this.directory(0o1777))
+        return { node: this.directory(0o1777) }
       case 'bind':
-        return plain(this.inputNode(spec))
+        return { node: this.inputNode(spec) }
       case 'cache': {
         const { id, sharing } = spec.cache!
         const release = sharing === 'locked' ? await this.sources.caches.lock(id) : () => {}
@@ -109,13 +131,14 @@ export class Mounts {
       }
       case 'secret': {
         const node = await this.secretNode(spec.secret!)
-        return node === undefined ? undefined : plain(node)
+        return node && { node }
       }
-      case 'ssh':
-        if (spec.ssh!.optional) return undefined
-        throw new BuildError('EXECUTOR_CAPABILITY', `no ssh agent is forwarded (id ${spec.ssh!.id})`, {
-          data: { mount: 'ssh', id: spec.ssh!.id },
-        })
+      case 'ssh': {
+        const { id, optional, mode, uid, gid } = spec.ssh!
+        const agent = await requireAgent(this.sources.ssh, id, optional)
+        const time = splitTime(this.sources.timeNs)
+        return agent && { node: new TreeNode({ kind: 'socket', mode, uid, gid, ...time }), agent }
+      }
     }
   }
 
@@ -131,7 +154,13 @@ export class Mounts {
   private async secretNode(secret: SecretSpec): Promise<TreeNode | undefined> {
     const bytes = await requireSecret(this.sources.secrets, secret.id, secret.optional)
     if (bytes === undefined) return undefined
-    const { mode, uid, gid } = secret
+    return this.file(bytes, secret)
+  }
+
+  private file(
+    bytes: Uint8Array,
+    { mode, uid, gid }: { readonly mode: number; readonly uid: number; readonly gid: number },
+  ): TreeNode {
     return new TreeNode({
       kind: 'file',
       mode,
@@ -141,6 +170,14 @@ export class Mounts {
       size: bytes.byteLength,
       source: bytes.byteLength === 0 ? undefined : bytesSource(bytes),
     })
+  }
+}
+
+function pathOfHosts(editor: TreeEditor): string | undefined {
+  try {
+    return rootPath(editor, '/etc/hosts')
+  } catch {
+    return undefined
   }
 }
 

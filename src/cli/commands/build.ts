@@ -179,6 +179,12 @@ export const command: Command = {
       multiple: true,
       help: 'a secret for RUN --mount=type=secret; or env=VARIABLE',
     },
+    {
+      name: 'ssh',
+      value: 'ID[=SOCKET|KEY,…]',
+      multiple: true,
+      help: 'an SSH agent, or keys, for RUN --mount=type=ssh; `default` alone is the one of SSH_AUTH_SOCK',
+    },
     ...LIMIT_OPTIONS,
     {
       name: 'source-date-epoch',

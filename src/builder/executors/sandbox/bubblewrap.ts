@@ -1,6 +1,7 @@
 // The command line of bubblewrap for one run. Pure.
 import type { ExecRequest } from '../../executor.js'
 import type { Identity } from '../accounts.js'
+import { HOSTNAME } from '../hosts.js'
 
 /** What Docker leaves to a container's root by default. */
 const CAPABILITIES = [
@@ -32,8 +33,6 @@ export interface SandboxFiles {
   readonly setpriv:
     { readonly program: string; readonly loader: string; readonly libraries: readonly string[] } | undefined
 }
-
-export const HOSTNAME = 'buildkitsandbox'
 
 export interface BubblewrapCommand {
   /** For `--args`: what is set up. Holds the environment's values, which no command line should show. */

@@ -7,12 +7,31 @@ import { parentOf, splitPath } from '../../../path.js'
 import { childrenOf, TreeEditor, TreeNode, type Tree } from '../../../unionfs/index.js'
 import type { ExecRequest, HostMount } from '../../executor.js'
 import { rootPath } from '../../ops/root-path.js'
+import type { SshAgent } from '../../ssh-agent.js'
 
 /** A secret's file: shown from memory, never written to a disk. */
 export interface SecretFile {
   /** Absolute, without symlinks. */
   readonly target: string
   readonly node: TreeNode
+}
+
+/** A socket of ours that is shown in the root. */
+export interface AgentSocket {
+  /** Absolute, without symlinks. */
+  readonly target: string
+  /** Owner and mode. */
+  readonly node: TreeNode
+  readonly agent: SshAgent
+}
+
+/** A file system in memory, empty at first. */
+export interface MemoryPlace {
+  /** Absolute, without symlinks. */
+  readonly target: string
+  /** Owner and mode. */
+  readonly node: TreeNode
+  readonly size: number | undefined
 }
 
 export interface Places {
@@ -26,6 +45,8 @@ export interface Places {
   readonly pointTargets: readonly string[]
   readonly hostMounts: readonly HostMount[]
   readonly secrets: readonly SecretFile[]
+  readonly sockets: readonly AgentSocket[]
+  readonly memory: readonly MemoryPlace[]
 }
 
 /**
@@ -48,16 +69,32 @@ export function findPlaces(
   const hosts = placeOfFile(editor, tree, 'etc/hosts')
   const resolvConf = placeOfFile(editor, tree, 'etc/resolv.conf')
   const secrets: SecretFile[] = []
+  const sockets: AgentSocket[] = []
+  const memory: MemoryPlace[] = []
   const readonlyTargets: string[] = []
   const pointTargets: string[] = []
-  for (const { type, target, readonly, isPoint } of mounts) {
+  const readonlyPaths = mounts.filter((mount) => mount.readonly).map((mount) => rootPath(tree, mount.target))
+  const isWithinReadOnly = (path: string): boolean =>
+    readonlyPaths.some((above) => path.startsWith(`${above}/`))
+  for (const { type, target, readonly, isPoint, agent, size } of mounts) {
     const path = rootPath(tree, target)
     const node = editor.lookup(path)
     if (type === 'secret' && node?.kind === 'file') {
       secrets.push({ target: `/${path}`, node: owners ? node : node.with({ uid: 0, gid: 0 }) })
       editor.put(path, new TreeNode({ kind: 'file' }))
-    } else if (readonly) readonlyTargets.push(`/${path}`)
-    else if (isPoint === true) pointTargets.push(`/${path}`)
+      continue
+    }
+    if (agent !== undefined && node !== undefined) {
+      sockets.push({ target: `/${path}`, node, agent })
+      editor.put(path, new TreeNode({ kind: 'file' }))
+      continue
+    }
+    if (type === 'tmpfs' && node !== undefined && isEmpty(node)) {
+      memory.push({ target: `/${path}`, node, size })
+    }
+    // In a place that cannot be written to, one that can has to be mounted again.
+    if (readonly) readonlyTargets.push(`/${path}`)
+    else if (isPoint === true || isWithinReadOnly(path)) pointTargets.push(`/${path}`)
   }
   const shown = hostMounts.map((mount) => {
     const path = rootPath(tree, mount.target)
@@ -76,8 +113,13 @@ export function findPlaces(
     pointTargets,
     hostMounts: shown,
     secrets,
+    sockets,
+    memory,
   }
 }
+
+/** One that holds something is a part of the root: another mount is in it, or an earlier command filled it. */
+const isEmpty = (node: TreeNode): boolean => node.kind === 'dir' && (node.children?.size ?? 0) === 0
 
 /** The real path of a file that is to be mounted on, made where it is missing; '' where the root has no room for it. */
 function placeOfFile(editor: TreeEditor, tree: Tree, path: string): string {

@@ -2,7 +2,16 @@
 //
 // The mounts are made in a mount namespace of the run's own, so that they end with its last process, however that ends;
 // bubblewrap and its children die with us. What is left after SIGKILL is a folder, which the next start removes.
-import { existsSync, mkdirSync, mkdtempSync, statSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { BuildError, throwIfAborted } from '../../../errors.js'
@@ -10,12 +19,13 @@ import type { Store } from '../../../store/index.js'
 import { applyChangeset, diffTrees, EMPTY_TREE, openTree, type Tree } from '../../../unionfs/index.js'
 import type { ExecRequest, ExecResult } from '../../executor.js'
 import { readAccountFiles, resolveIdentity, type Identity } from '../accounts.js'
-import { bubblewrapArguments, HOSTNAME, type SandboxFiles } from './bubblewrap.js'
+import { hostsFile } from '../hosts.js'
+import { bubblewrapArguments, type SandboxFiles } from './bubblewrap.js'
 import { hasLimits, RunGroups } from './cgroups.js'
 import { execute } from './execute.js'
 import { librariesOf, removeFolder, type SandboxHost } from './host.js'
 import { launchCommand } from './launch.js'
-import { findPlaces, type Places } from './places.js'
+import { findPlaces, type AgentSocket, type MemoryPlace, type Places } from './places.js'
 import { materialiseLayers, unpackChanges, writeRoot, type RootfsOptions } from './rootfs.js'
 import { GROUPS_FILE, ownName, removeStale } from './scratch.js'
 import { markUpper, readUpperFolder } from './upper.js'
@@ -67,23 +77,22 @@ export class Sandbox {
     const command = launchCommand(this.#host, {
       overlay: options,
       merged: join(run, 'merged'),
-      tmpfs: [],
+      tmpfs: places.memory.map((place) => memoryMount(place, join(run, 'merged'), this.#host.privileged)),
       secrets: places.secrets.length === 0 ? '' : join(run, 'secrets'),
       groups: groups?.procs ?? [],
       command: bubblewrap.command,
     })
     const upper = join(run, 'upper')
     let isTouched = (): boolean => true
-    const exitCode = await execute(
-      {
-        command,
-        folder: this.#options.folder,
-        options: bubblewrap.options,
-        secrets: places.secrets,
-        onReady: () => (isTouched = markUpper(upper)),
-      },
-      request,
-    )
+    const closeAgents = await serveAgents(run, places.sockets, this.#host.privileged)
+    const execution = {
+      command,
+      folder: this.#options.folder,
+      options: bubblewrap.options,
+      secrets: places.secrets,
+      onReady: () => void (isTouched = markUpper(upper)),
+    }
+    const exitCode = await execute(execution, request).finally(closeAgents)
     const oomKilled = groups?.oomKilled
     if (!isTouched()) return { exitCode, tree: before, oomKilled }
     const changes = await readUpperFolder(this.#host, upper, run, before.root)
@@ -110,22 +119,61 @@ export class Sandbox {
 
   #files(run: string, request: ExecRequest, identity: Identity, places: Places): SandboxFiles {
     const merged = join(run, 'merged')
+    const { writableEtc = false } = request
     const shown: { from: string; to: string; writable: boolean }[] = []
     if (places.hosts !== '') {
       const hosts = join(run, 'hosts')
-      writeFileSync(hosts, `127.0.0.1\tlocalhost ${HOSTNAME}\n::1\tlocalhost ip6-localhost ip6-loopback\n`)
-      shown.push({ from: hosts, to: places.hosts, writable: true })
+      writeFileSync(hosts, hostsFile(request.extraHosts ?? []))
+      shown.push({ from: hosts, to: places.hosts, writable: writableEtc })
     }
-    if (places.resolvConf !== '' && request.network !== 'none' && existsSync('/etc/resolv.conf')) {
-      shown.push({ from: '/etc/resolv.conf', to: places.resolvConf, writable: false })
+    if (places.resolvConf !== '' && existsSync('/etc/resolv.conf')) {
+      const resolvConf = writableEtc ? join(run, 'resolv.conf') : '/etc/resolv.conf'
+      if (writableEtc) copyFileSync('/etc/resolv.conf', resolvConf)
+      shown.push({ from: resolvConf, to: places.resolvConf, writable: writableEtc })
     }
     shown.push(...mountsOf(merged, places))
     if (places.secrets.length > 0) mkdirSync(join(run, 'secrets'))
     for (const [index, { target }] of places.secrets.entries()) {
       shown.push({ from: join(run, 'secrets', String(index)), to: target, writable: false })
     }
+    for (const [index, { target }] of places.sockets.entries()) {
+      shown.push({ from: join(run, socketName(index)), to: target, writable: true })
+    }
     const isRoot = identity.uid === 0 && identity.gid === 0
     return { merged, shown, setpriv: isRoot ? undefined : helper(this.#host) }
+  }
+}
+
+function memoryMount(
+  { target, node, size }: MemoryPlace,
+  merged: string,
+  canGive: boolean,
+): { options: string; at: string } {
+  const owner = canGive ? `,uid=${node.uid},gid=${node.gid}` : ''
+  const limit = size === undefined || size === 0 ? '' : `,size=${size}`
+  return { options: `nosuid,nodev,mode=${node.mode.toString(8)}${owner}${limit}`, at: join(merged, target) }
+}
+
+const socketName = (index: number): string => `ssh.${index}`
+
+/** Listens for the run, and makes nothing of it where there is nobody to answer. @returns ends it */
+async function serveAgents(
+  run: string,
+  sockets: readonly AgentSocket[],
+  canGive: boolean,
+): Promise<() => void> {
+  if (sockets.length === 0) return () => {}
+  const { serveAgent } = await import('../ssh/serve.js')
+  // Paths of sockets are short; the folder's may be long.
+  const folder = openSync(run, 'r')
+  const servers = await Promise.all(
+    sockets.map(({ agent, node }, index) =>
+      serveAgent(agent, `/proc/self/fd/${folder}/${socketName(index)}`, node, canGive),
+    ),
+  )
+  return () => {
+    for (const server of servers) server.close()
+    closeSync(folder)
   }
 }
 
