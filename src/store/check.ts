@@ -101,7 +101,7 @@ export async function checkStore(store: Store, options: CheckOptions = {}): Prom
   const damaged = options.skipContent === true ? [] : await findDamaged(store, blobs, options)
   // What cannot be read of the index or the documents is one of the audit's findings; without all roots nothing more can be said.
   if (!problems.some(({ code }) => code === 'INDEX_INVALID' || code === 'DOCUMENT_DAMAGED')) {
-    problems.push(...(await followReferences(store, blobs, damaged, options)))
+    problems.push(...(await problemsThatStay(() => followReferences(store, blobs, damaged, options))))
     if (options.skipContent !== true) problems.push(...(await layerProblems(store, damaged, options.signal)))
   }
   const rebuildable = await planDamaged(store, damaged)
@@ -143,6 +143,17 @@ async function findDamaged(
     onProgress?.(done, total)
   }
   return damaged
+}
+
+/**
+ * Others work meanwhile: a ref that was listed may be changed, and its image swept, before it is followed. What is wrong is
+ * wrong when one looks again.
+ */
+async function problemsThatStay(find: () => Promise<Problem[]>): Promise<Problem[]> {
+  const first = await find()
+  if (first.every(({ severity }) => severity === 'note')) return first
+  const again = new Set((await find()).map(({ message }) => message))
+  return first.filter(({ message }) => again.has(message))
 }
 
 async function followReferences(

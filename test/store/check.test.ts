@@ -182,6 +182,29 @@ async function inspect(folder: string, state: (of: Store) => Promise<string>): P
   }
 }
 
+test('an image that is replaced and swept while fsck looks at it is no finding', async () => {
+  const { store } = await open()
+  const old = await putImage(store, ['old'])
+  await store.refs.set('app', old.target)
+  let looked = 0
+  const watched: Store = {
+    ...store,
+    refs: {
+      ...store.refs,
+      async list() {
+        const refs = await store.refs.list()
+        if (looked++ === 1) {
+          await store.refs.set('app', (await putImage(store, ['new'])).target)
+          for (const digest of old.all) await store.blobs.delete(digest)
+        }
+        return refs
+      },
+    },
+  }
+  expect((await checkStore(watched)).filter(({ severity }) => severity !== 'note')).toEqual([])
+  expect(looked).toBeGreaterThan(2)
+})
+
 describe('references', () => {
   test('a ref whose target is gone: dropped only when told', async () => {
     const { store } = await open()

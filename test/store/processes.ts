@@ -1,4 +1,4 @@
-// Starts worker.ts as processes of its own. It is bundled once: a process that compiles first is too slow to kill by the
+// Starts worker.ts or build-worker.ts as processes of its own. It is bundled once: a process that compiles first is too slow to kill by the
 // hundred.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { mkdtempSync, rmSync, symlinkSync } from 'node:fs'
@@ -15,37 +15,45 @@ export interface WorkerProgram {
   remove(): void
 }
 
-export async function buildWorker(): Promise<WorkerProgram> {
+export async function buildWorker(name: 'worker' | 'build-worker' = 'worker'): Promise<WorkerProgram> {
   const folder = mkdtempSync(join(tmpdir(), 'lamella-worker-'))
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
   const file = join(folder, 'worker.mjs')
   await build({
-    entryPoints: [join(root, 'test/store/worker.ts')],
+    entryPoints: [join(root, `test/store/${name}.ts`)],
     outfile: file,
     bundle: true,
     platform: 'node',
+    target: 'node20',
+    minify: true,
     format: 'esm',
     packages: 'external',
-    alias: { '#platform': join(root, 'src/platform/node.ts') },
+    alias: {
+      '#platform': join(root, 'src/platform/node.ts'),
+      '#unionfs-host': join(root, 'src/unionfs/host-node.ts'),
+    },
     logLevel: 'error',
   })
   return { file, remove: () => rmSync(folder, { recursive: true, force: true }) }
 }
 
-export interface WorkerRun {
+export interface WorkerRun<Line> {
   readonly child: ChildProcess
   /** Fulfilled when it has said so many lines, or ended. */
   said(lines: number): Promise<void>
   /** What it said, complete lines only, and how it ended. */
   readonly ended: Promise<{
-    readonly lines: readonly WorkerLine[]
+    readonly lines: readonly Line[]
     readonly signal: NodeJS.Signals | null
     readonly code: number | null
     readonly stderr: string
   }>
 }
 
-export function startWorker(program: WorkerProgram, args: readonly string[]): WorkerRun {
+export function startWorker<Line = WorkerLine>(
+  program: WorkerProgram,
+  args: readonly string[],
+): WorkerRun<Line> {
   const child = spawn(process.execPath, [program.file, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
   let out = ''
   let stderr = ''
@@ -63,11 +71,11 @@ export function startWorker(program: WorkerProgram, args: readonly string[]): Wo
       if (count >= lines || child.exitCode !== null) done()
       else waiting.push({ lines, done })
     })
-  const ended = new Promise<Awaited<WorkerRun['ended']>>((done) => {
+  const ended = new Promise<Awaited<WorkerRun<Line>['ended']>>((done) => {
     child.on('close', (code, signal) => {
       const whole = out.slice(0, out.lastIndexOf('\n') + 1)
       const lines = whole.split('\n').filter(Boolean)
-      done({ lines: lines.map((line) => JSON.parse(line) as WorkerLine), signal, code, stderr })
+      done({ lines: lines.map((line) => JSON.parse(line) as Line), signal, code, stderr })
     })
   })
   return { child, said, ended }
