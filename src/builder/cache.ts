@@ -6,7 +6,7 @@ import type { Descriptor } from '../descriptor.js'
 import { digestOf, hexOf, type Digest } from '../digest.js'
 import type { Env } from '../env.js'
 import { systemEnv } from '../env.js'
-import type { Store } from '../store/index.js'
+import { peekRecord, type Store } from '../store/index.js'
 import { openTree, type Tree } from '../unionfs/index.js'
 import { recordId } from './key.js'
 import {
@@ -270,6 +270,7 @@ export class CacheStore {
     this.#pending.set(key, value)
   }
 
+  /** Not to be written into. */
   get(key: string): Uint8Array | undefined {
     return this.#get(key)
   }
@@ -305,7 +306,8 @@ export class CacheStore {
   }
 
   #get(key: string): Uint8Array | undefined {
-    return (this.#pending.size === 0 ? undefined : this.#pending.get(key)) ?? this.#store.records.get(key)
+    const pending = this.#pending.size === 0 ? undefined : this.#pending.get(key)
+    return pending ?? peekRecord(this.#store.records, key)
   }
 
   #nowMs(): number {

@@ -1,6 +1,7 @@
 // Makes a Store of its parts: after `close` every method of every part fails with STORE_CLOSED. Pure.
 import { StoreError } from '../errors.js'
 import type { BlobStore } from './blobs.js'
+import { peekRecord } from './records.js'
 import type {
   DerivedProblem,
   DocumentStore,
@@ -168,6 +169,10 @@ function checkedRecords(records: RecordStore, check: Check): RecordStore {
     get(key) {
       check()
       return records.get(key)
+    },
+    peek(key) {
+      check()
+      return peekRecord(records, key)
     },
     async write(batch) {
       check()

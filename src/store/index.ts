@@ -21,6 +21,7 @@ export type {
   Store,
 } from './store.js'
 export { MemoryBlobStore } from './memory.js'
+export { peekRecord } from './records.js'
 export { createMemoryStore } from './memory-store.js'
 export type { MemoryStoreOptions } from './memory-store.js'
 export { DiskBlobStore } from './disk.js'

@@ -166,6 +166,10 @@ class MemoryRecords implements RecordStore {
     return this.#records.get(key)?.slice()
   }
 
+  peek(key: string): Uint8Array | undefined {
+    return this.#records.get(key)
+  }
+
   async write(batch: RecordBatch): Promise<void> {
     const puts = [...(batch.put ?? [])].map(([key, value]) => {
       checkRecordKey(key)

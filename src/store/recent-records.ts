@@ -3,7 +3,7 @@
 // the file names the transaction of the database that it was taken from, and is ignored when there has been another.
 import { createTemp, discardTemp, type Disk } from './disk-layout.js'
 import { newestMeta, type LmdbRecordStore } from './lmdb-records.js'
-import { checkRecordKey, checkRecordValue, seal, unseal } from './records.js'
+import { checkRecordValue, requireRecordKey, seal, unseal } from './records.js'
 import type { RecordBatch, RecordStore } from './store.js'
 
 const KEYS_MAX = 4096
@@ -33,7 +33,11 @@ export class RecentRecordStore implements RecordStore {
   ) {}
 
   get(key: string): Uint8Array | undefined {
-    checkRecordKey(key)
+    return this.peek(key)?.slice()
+  }
+
+  peek(key: string): Uint8Array | undefined {
+    requireRecordKey(key)
     const recent = this.#current()
     if (recent.has(key)) return recent.get(key)
     if (this.#asked.size < KEYS_MAX) this.#asked.add(key)

@@ -4,6 +4,8 @@
 // The checksum is CRC-32 (zlib's, ISO 3309), because `get` is synchronous and must not cost start-up time: xxhash-wasm
 // has only an asynchronous start of 8 ms, and the native CRC runs at 6 GB/s. It guards against damage, not malice.
 
+import type { RecordStore } from './store.js'
+
 const KEY_BYTES_MAX = 500
 const VALUE_BYTES_MAX = 1 << 20
 const encoder = new TextEncoder()
@@ -13,6 +15,16 @@ export function checkRecordKey(key: string): Uint8Array {
   const bytes = encoder.encode(key)
   if (bytes.byteLength > 0 && bytes.byteLength <= KEY_BYTES_MAX) return bytes
   throw new RangeError(`record key of ${bytes.byteLength} bytes: must have 1 to ${KEY_BYTES_MAX}`)
+}
+
+/** As `checkRecordKey`, for whoever needs no bytes: a key that is short enough by far is not encoded. */
+export function requireRecordKey(key: string): void {
+  if (key.length === 0 || key.length > KEY_BYTES_MAX / 3) checkRecordKey(key)
+}
+
+/** A record's value to be read and not written into; cheaper than `get` where the store has it in memory. */
+export function peekRecord(records: RecordStore, key: string): Uint8Array | undefined {
+  return records.peek === undefined ? records.get(key) : records.peek(key)
 }
 
 /** @throws RangeError for a value above 1 MiB */

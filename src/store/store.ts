@@ -154,7 +154,13 @@ export interface RecordBatch {
  * can ask for thousands of keys without a turn of the event loop for each.
  */
 export interface RecordStore {
+  /** The value belongs to the caller. */
   get(key: string): Uint8Array | undefined
+  /**
+   * As `get`, for whoever only reads: the value may share memory with the store, and is never written into. It stays what it
+   * is when the key gets another value. See `peekRecord`.
+   */
+  peek?(key: string): Uint8Array | undefined
   /** All or nothing; visible to `get` once the promise is fulfilled. */
   write(batch: RecordBatch): Promise<void>
   /** Keys that start with `prefix`, in byte order. */

@@ -549,6 +549,18 @@ function derivedCases(make: Make<StoreSubject>): ConformanceCase[] {
       assert.deepEqual(new Uint8Array(records.get('a')!), HELLO)
     },
 
+    async 'records: a value that was peeked at stays what it was'({ store: { records } }) {
+      if (records.peek === undefined) return
+      assert.equal(records.peek('a'), undefined)
+      await records.write({ put: [['a', HELLO]] })
+      const seen = records.peek('a')!
+      await records.write({ put: [['a', noise(100)]] })
+      records.peek('a')
+      assert.deepEqual(new Uint8Array(seen), HELLO)
+      await records.write({ delete: ['a'] })
+      assert.equal(records.peek('a'), undefined)
+    },
+
     async 'records: keys by prefix, in byte order'({ store: { records } }) {
       const names = ['b', 'a', 'a/2', 'a/10', 'a\u{1f600}', 'a\uffff', 'ab', 'k'.repeat(500)]
       await records.write({ put: names.map((name) => [name, HELLO] as const) })
