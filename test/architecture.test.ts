@@ -107,6 +107,16 @@ describe('architecture', () => {
     expect(wrong.map(({ from, to }) => `${from} → ${to}`)).toEqual([])
   })
 
+  test('what only Node has is nothing in a page: package.json says so for each module', () => {
+    const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+      browser: Record<string, false>
+    }
+    const used = imports.filter(({ from, to }) => to.startsWith('node:') && roomOf(from) !== 'cli')
+    // A bundler finds the package `buffer` for it, which memfs needs as well.
+    const wrong = used.filter(({ to }) => to !== 'node:buffer' && manifest.browser[to] !== false)
+    expect(wrong.map(({ from, to }) => `${from} → ${to}`)).toEqual([])
+  })
+
   test('the cli and the benches see only what package.json exports', () => {
     const wrong = internal.filter(
       ({ from, to }) => roomOf(from) === 'cli' && target({ from, to }).split('/')[0] !== 'cli',

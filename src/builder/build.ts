@@ -15,7 +15,7 @@ import type { ExecLimits, Executor } from './executor.js'
 import type { SshAgent, SshSource } from './ssh-agent.js'
 import { exportImage, nameImage } from './export.js'
 import type { GitClient } from './git-client.js'
-import { pathGit, resolveContext, type GitContextOptions } from './git-context.js'
+import { hostGit, resolveContext, type GitContextOptions } from './git-context.js'
 import { sourceResolver } from './image-source.js'
 import type { KeyScheme } from './key-scheme.js'
 import type { OpFactory } from './op-factory.js'
@@ -300,7 +300,8 @@ function opFactory(
     run: (definition) => new ExecOp(definition, exec),
     http: (definition) => new HttpOp(definition, { ...services, fetch: options.fetch ?? globalThis.fetch }),
     merge: (inputCount) => new MergeOp(inputCount, services),
-    git: (definition) => new GitOp(definition, { ...services, secrets, git: options.git ?? pathGit, signal }),
+    git: (definition) =>
+      new GitOp(definition, { ...services, secrets, git: options.git ?? hostGit(), signal }),
     context: () => source ?? new ContextOp(context, services),
   }
 }

@@ -71,11 +71,18 @@ export function gitOp(
   }
   const { store, env = systemEnv, hold, signal } = options
   const secrets = options.secrets ?? (() => undefined)
-  return new GitOp(definition, { store, env, hold, signal, secrets, git: options.git ?? pathGit })
+  return new GitOp(definition, { store, env, hold, signal, secrets, git: options.git ?? hostGit() })
 }
 
-/** The git on PATH, loaded when something needs it. */
-export const pathGit: GitClient = {
-  listRefs: async (...args) => (await import('./host-git.js')).hostGit().listRefs(...args),
-  checkout: async (...args) => (await import('./host-git.js')).hostGit().checkout(...args),
+/**
+ * The git of this machine as a GitClient; what drives it is loaded at its first use.
+ *
+ * @param program  default the `git` on PATH
+ */
+export function hostGit(program?: string): GitClient {
+  const load = async () => (await import('./host-git.js')).gitClient(program)
+  return {
+    listRefs: async (...args) => (await load()).listRefs(...args),
+    checkout: async (...args) => (await load()).checkout(...args),
+  }
 }

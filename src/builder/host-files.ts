@@ -52,8 +52,8 @@ export function lstatOrFail(path: string | Buffer, name: string): Stats | undefi
 }
 
 /** Opening a FIFO must not wait for its writer, and the process would wait as a whole. Not on Windows, which has no FIFOs. */
-const READ = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)
-const READ_ITSELF = READ | (constants.O_NOFOLLOW ?? 0)
+const toRead = (): number => constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)
+const toReadItself = (): number => toRead() | (constants.O_NOFOLLOW ?? 0)
 
 /** What open(2) says where another kind of file has taken the place: gone, a symlink (FreeBSD: EMLINK), a socket. */
 const REPLACED = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'EMLINK', 'ENXIO', 'EISDIR'])
@@ -68,7 +68,7 @@ const REPLACED = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'EMLINK', 'ENXIO', 'EISD
 export function openListed(path: string | Buffer, name: string, columns: StatColumns, entry: number): number {
   let fd: number
   try {
-    fd = openSync(path, READ_ITSELF)
+    fd = openSync(path, toReadItself())
   } catch (error) {
     throw REPLACED.has((error as NodeJS.ErrnoException).code ?? '') ? changed(name) : unreadable(name, error)
   }
@@ -102,7 +102,7 @@ export type TextFileRefusal = { readonly kind: string } | { readonly tooLarge: t
 export function readTextFile(path: string, limit: number): Uint8Array | TextFileRefusal | undefined {
   let fd: number
   try {
-    fd = openSync(path, READ)
+    fd = openSync(path, toRead())
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EISDIR') return undefined

@@ -13,7 +13,7 @@ import type { GitAccess, GitCheckout, GitClient, GitRefs } from './git-client.js
 import { isCommit, redactUrl } from './git-url.js'
 
 /** @param git  the program; default the one on PATH */
-export function hostGit(git = 'git'): GitClient {
+export function gitClient(git = 'git'): GitClient {
   return {
     listRefs: (access, ref) => listRefs(new Git(git, access), ref),
     checkout: async (request, use) => {

@@ -133,7 +133,6 @@ export type {
 } from './dockerfile/index.js'
 export { readBuildTexts } from './build-files.js'
 export type { BuildTexts } from './build-files.js'
-export { resolveContext } from './git-context.js'
+export { hostGit, resolveContext } from './git-context.js'
 export type { GitContextOptions } from './git-context.js'
-export { hostGit } from './host-git.js'
 export type { GitAccess, GitCheckout, GitClient, GitRefs } from './git-client.js'

@@ -1,6 +1,6 @@
 // Git sources beside BuildKit's: the same URLs give the same files, the same keys and the same refusals. What a real
 // BuildKit answered is recorded; LAMELLA_RECORD_BUILDKIT=1 with docker on PATH asks again.
-import { execFile, execFileSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -11,23 +11,17 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { build, type BuildOptions } from '../../src/builder/build.js'
 import type { GitClient } from '../../src/builder/git-client.js'
 import { parseGitReference, redactUrl } from '../../src/builder/git-url.js'
-import { hostGit } from '../../src/builder/host-git.js'
+import { hostGit } from '../../src/builder/git-context.js'
 import { recordId, sourceDigest } from '../../src/builder/key.js'
 import { predictBuild } from '../../src/builder/predict.js'
 import { createMemoryStore } from '../../src/store/index.js'
 import { openTree, type Tree } from '../../src/unionfs/index.js'
 import { GIT_CASES, type GitCase } from './data/git.js'
+import { readAnswers, recordAnswers } from './live-buildkit.js'
 import { FIRST, makeRepositories, SECOND, serveRepositories, type GitServer } from './git-fixture.js'
 import { fixedEnv, textOf, treeOf } from './fixtures.js'
 
 const recordedPath = join(dirname(fileURLToPath(import.meta.url)), '../buildkit/recorded/git.json')
-
-/** What BuildKit made of a case: its files without `.git`, or the last line of its error; and the ids of its sources. */
-interface Answer {
-  readonly tree?: Readonly<Record<string, string>>
-  readonly error?: string
-  readonly keys?: readonly string[]
-}
 
 let folder: string
 let server: GitServer
@@ -36,7 +30,11 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'lamella-git-test-'))
   makeRepositories(join(folder, 'repos'))
   server = await serveRepositories(join(folder, 'repos'))
-  if (process.env.LAMELLA_RECORD_BUILDKIT === '1') await record()
+  await recordAnswers(recordedPath, GIT_CASES, {
+    url,
+    rename: (text) => text.replaceAll(server.url, '$S'),
+    comparable,
+  })
 }, 600_000)
 
 afterAll(async () => {
@@ -88,9 +86,7 @@ function comparable(text: Readonly<Record<string, string>>): Record<string, stri
 }
 
 describe('as BuildKit', () => {
-  const recorded = existsSync(recordedPath)
-    ? (JSON.parse(readFileSync(recordedPath, 'utf8')) as Record<string, Answer>)
-    : {}
+  const recorded = readAnswers(recordedPath)
 
   test.each(GIT_CASES.filter(({ fails }) => fails === undefined))('$name', async (it) => {
     const answer = recorded[it.name]!
@@ -341,73 +337,3 @@ describe('what is a git URL', () => {
     ['git@h:x', 'git@h:x'],
   ])('%s in a message is %s', (text, want) => expect(redactUrl(text)).toBe(want))
 })
-
-async function record(): Promise<void> {
-  const answers: Record<string, Answer> = {}
-  for (const it of GIT_CASES) answers[it.name] = await ask(it)
-  mkdirSync(dirname(recordedPath), { recursive: true })
-  writeFileSync(recordedPath, `${JSON.stringify(answers, undefined, 1)}\n`)
-}
-
-async function ask(it: GitCase): Promise<Answer> {
-  const work = mkdtempSync(join(folder, 'ask-'))
-  const context = join(work, 'context')
-  mkdirSync(context)
-  if (it.lines !== undefined) writeFileSync(join(context, 'Dockerfile'), `FROM scratch\n${url(it.lines)}\n`)
-  const args = ['buildx', 'build', '--progress=plain', '--provenance=false', '--no-cache']
-  args.push(
-    '--output',
-    `type=tar,dest=${work}/out.tar`,
-    '--cache-to',
-    `type=local,dest=${work}/cache,mode=max`,
-  )
-  if (it.file !== undefined) args.push('-f', it.file)
-  if (it.named !== undefined) args.push('--build-context', `src=${url(it.named)}`)
-  for (const [name, value] of Object.entries(it.buildArgs ?? {})) args.push('--build-arg', `${name}=${value}`)
-  args.push(it.context === undefined ? context : url(it.context))
-  // Not synchronously: the repositories are served by this process.
-  const { code, stderr } = await new Promise<{ code: unknown; stderr: string }>((resolve) =>
-    execFile('docker', args, { timeout: 60_000 }, (error, _, text) =>
-      resolve({ code: error?.code ?? 0, stderr: text }),
-    ),
-  )
-  if (code !== 0)
-    return { error: stderr.slice(stderr.lastIndexOf('ERROR: ')).trim().replaceAll(server.url, '$S') }
-  const tar = readFileSync(join(work, 'out.tar'))
-  return { tree: comparable(textOfTar(tar)), keys: sourceIds(join(work, 'cache')) }
-}
-
-/** A ustar archive in the notation of `textOf`. */
-function textOfTar(tar: Uint8Array): Record<string, string> {
-  const out: Record<string, string> = {}
-  const text = (start: number, length: number) => Buffer.from(tar.subarray(start, start + length)).toString()
-  const octal = (start: number, length: number) => Number.parseInt(text(start, length), 8)
-  for (let at = 0; at + 512 <= tar.length && tar[at] !== 0;) {
-    const path = text(at, 100).replace(/\0.*$/s, '')
-    const type = text(at + 156, 1)
-    const mode = octal(at + 100, 8) & 0o7777
-    const [uid, gid, size] = [octal(at + 108, 8), octal(at + 116, 8), octal(at + 124, 12)]
-    const words: string[] = []
-    if (mode !== ({ 5: 0o755, 2: 0o777 }[type] ?? 0o644)) words.push(mode.toString(8))
-    if (uid !== 0 || gid !== 0) words.push(`${uid}:${gid}`)
-    if (type === '2') words.push(`->${text(at + 157, 100).replace(/\0.*$/s, '')}`)
-    if (type === '0') words.push(`=${text(at + 512, size)}`)
-    out[path] = words.join(' ')
-    at += 512 + Math.ceil(size / 512) * 512
-  }
-  return out
-}
-
-/** Ids of the records without inputs in a cache export. */
-function sourceIds(dir: string): string[] {
-  const read = (digest: string) =>
-    JSON.parse(readFileSync(join(dir, 'blobs/sha256', digest.slice('sha256:'.length)), 'utf8')) as {
-      config: { digest: string }
-      records: { digest: string; inputs?: unknown }[]
-    }
-  const index = JSON.parse(readFileSync(join(dir, 'index.json'), 'utf8')) as {
-    manifests: { digest: string }[]
-  }
-  const { records } = read(read(index.manifests[0]!.digest).config.digest)
-  return records.filter(({ inputs }) => inputs === undefined).map(({ digest }) => digest)
-}

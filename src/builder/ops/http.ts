@@ -33,6 +33,7 @@ const FILE_MODE = 0o600
 /** What is remembered of a URL. */
 interface Saved {
   readonly etag: string | undefined
+  /** As the server wrote it: so it is in the key. */
   readonly lastModified: string | undefined
   readonly digest: Digest
   readonly layer: LayerRef
@@ -105,7 +106,7 @@ export class HttpOp implements Op {
         data: { url: this.definition.url, expected: checksum, actual: digest },
       })
     }
-    const lastModified = httpTime(response.headers.get('last-modified'))
+    const lastModified = response.headers.get('last-modified') ?? undefined
     const result = await this.store(body, lastModified)
     const etag = response.headers.get('etag') ?? undefined
     await this.save({ etag, lastModified, digest, layer: result.layers[0]! })
@@ -132,7 +133,8 @@ export class HttpOp implements Op {
 
   /** The file as BuildKit makes it: 0600, root's, of the server's time or 1970. */
   private store(body: Uint8Array, lastModified: string | undefined): Promise<Result> {
-    const time = lastModified === undefined ? 0 : Date.parse(lastModified)
+    const parsed = Date.parse(lastModified ?? '')
+    const time = Number.isNaN(parsed) ? 0 : parsed
     const editor = new TreeEditor(EMPTY_TREE)
     editor.put(
       this.definition.filename,
@@ -168,10 +170,4 @@ export class HttpOp implements Op {
     const bytes = new TextEncoder().encode(JSON.stringify(saved))
     await this.services.store.sidecars.put(KIND, this.sidecarKey, bytes)
   }
-}
-
-/** A time in the one form that HTTP writes today, which the key has; `undefined` for what is no time. */
-function httpTime(text: string | null): string | undefined {
-  const time = text === null ? NaN : Date.parse(text)
-  return Number.isNaN(time) ? undefined : new Date(time).toUTCString()
 }

@@ -1,16 +1,8 @@
 // ADD of git URLs and git contexts: what each names, or why it is refused. `$R` is the repository, `$S` the server.
 import { FIRST, SECOND, TAG_V2, WITH_SUBMODULE } from '../git-fixture.js'
+import type { LiveCase } from '../live-buildkit.js'
 
-export interface GitCase {
-  readonly name: string
-  /** Lines after FROM scratch; `undefined` to build the Dockerfile of the context. */
-  readonly lines?: string
-  /** The build context; default an empty folder. */
-  readonly context?: string
-  readonly file?: string
-  /** `--build-context src=` */
-  readonly named?: string
-  readonly buildArgs?: Readonly<Record<string, string>>
+export interface GitCase extends LiveCase {
   /** Key of the source, before it is hashed. */
   readonly key?: string
   /** Code of the error and a part of its message, which is BuildKit's. */

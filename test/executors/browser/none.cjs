@@ -1,0 +1,2 @@
+// A module of Node that nothing in a page gets to.
+module.exports = {}
