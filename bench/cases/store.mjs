@@ -1,7 +1,7 @@
 // What do the store's guarantees cost? Streams against plain sha256 over the same bytes, small blobs against the bare calls
-// of the file system that any store of loose files must make, and against cacache and pnpm's store where they are
-// installed (`npm i --no-save cacache@20 @pnpm/store.cafs@1000`).
-import { createHash } from 'node:crypto'
+// of the file system that any store of loose files must make, and against cacache and pnpm's store, neither of which syncs
+// anything: they are compared with durability none.
+import { createHash, hash } from 'node:crypto'
 import {
   closeSync,
   fsyncSync,
@@ -15,6 +15,8 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { checkPkgFilesIntegrity, createCafs } from '@pnpm/store.cafs'
+import cacache from 'cacache'
 import {
   checkStore,
   createMemoryStore,
@@ -152,72 +154,107 @@ function rawPut(folder, name, bytes, isSynced) {
   closeSync(parent)
 }
 
-async function* smallBlobs(quick) {
-  for (const durability of ['none', 'full']) {
-    const count = durability === 'none' ? (quick ? 500 : 3000) : quick ? 50 : 200
-    const blobs = Array.from({ length: count }, (_, i) => Buffer.alloc(2048, `blob ${i} ${durability}`))
-    const question = `2 KiB blobs, one after the other, durability ${durability}`
-    const { raw, rawGet, put, get } = await inFolder(async (folder) => {
-      for (const name of ['raw/tmp', 'raw/blobs']) mkdirSync(join(folder, name), { recursive: true })
-      const store = await openDiskStore(join(folder, 'store'), { durability })
-      const digests = []
-      // By turns, so that a disk that others use is as slow for both.
-      const raw = []
-      const put = []
-      for (let i = 0; i < count; i++) {
-        raw.push(
-          ...(await times(1, () => rawPut(join(folder, 'raw'), `${i}`, blobs[i], durability === 'full'))),
-        )
-        put.push(...(await times(1, async () => digests.push((await store.blobs.put(blobs[i])).digest))))
-      }
-      const rawGet = await times(count, (_, i) => readFileSync(join(folder, 'raw/blobs', `${i}`)))
-      const get = await times(count, async (_, i) => {
-        if (!blobs[i].equals(await readBlob(store.blobs, digests[i]))) throw new Error('other bytes')
-      })
-      await store.close()
-      const sort = (list) => list.toSorted((a, b) => a - b)
-      return { raw: sort(raw), rawGet, put: sort(put), get }
-    })
-    const more = (mine, theirs, baseline) => ({ baseline, ratio: at(mine, 0.5) / at(theirs, 0.5) })
-    const calls = durability === 'none' ? 'open, write, rename' : 'open, write, fsync, rename, fsync'
-    yield row(`put 2 KiB, ${durability}`, question, put, more(put, raw, calls))
-    if (durability === 'none') {
-      yield row('get 2 KiB, verified', question, get, more(get, rawGet, 'readFile, unverified'))
-      yield* peers(blobs, { put, get })
-    }
+/** Calls by turns, blob by blob, so that a disk that others use is as slow for all. Sorted nanoseconds by name. */
+async function byTurns(count, candidates) {
+  const out = Object.fromEntries(Object.keys(candidates).map((name) => [name, []]))
+  for (let i = 0; i < count; i++) {
+    for (const [name, fn] of Object.entries(candidates)) out[name].push(...(await times(1, () => fn(i))))
   }
+  for (const list of Object.values(out)) list.sort((a, b) => a - b)
+  return out
 }
 
-async function* peers(blobs, { put, get }) {
-  const cacache = await import('cacache').then((module) => module.default).catch(() => undefined)
-  const cafs = await import('@pnpm/store.cafs').catch(() => undefined)
-  const question = 'the same blobs, in another store, without fsync'
-  const against = (mine, theirs, name) => ({
-    baseline: `lamella: this takes so many times as long`,
-    ratio: at(theirs, 0.5) / at(mine, 0.5),
-    name,
-    target: '>= 3',
+const makeBlobs = (count, name) =>
+  Array.from({ length: count }, (_, i) => Buffer.alloc(2048, `blob ${i} ${name}`))
+
+async function* smallBlobs(quick) {
+  yield* await inFolder((folder) => unsynced(folder, makeBlobs(quick ? 500 : 3000, 'none')))
+  yield* await inFolder((folder) => synced(folder, makeBlobs(quick ? 64 : 192, 'full')))
+}
+
+/** Without any sync, beside stores that do not sync. */
+async function unsynced(folder, blobs) {
+  for (const name of ['raw/tmp', 'raw/blobs']) mkdirSync(join(folder, name), { recursive: true })
+  const store = await openDiskStore(join(folder, 'store'), { durability: 'none' })
+  const [npm, pnpm] = [join(folder, 'cacache'), join(folder, 'pnpm')]
+  const cafs = createCafs(pnpm)
+  const [digests, keys, files] = [[], [], []]
+  const puts = await byTurns(blobs.length, {
+    raw: (i) => rawPut(join(folder, 'raw'), `${i}`, blobs[i], false),
+    ours: async (i) => digests.push((await store.blobs.put(blobs[i])).digest),
+    cacache: async (i) => keys.push(await cacache.put(npm, `${i}`, blobs[i], { algorithms: ['sha256'] })),
+    pnpm: (i) => files.push(cafs.addFile(blobs[i], 0o644)),
   })
-  if (cacache !== undefined) {
-    const [theirPut, theirGet] = await inFolder(async (folder) => {
-      const keys = []
-      const options = { algorithms: ['sha256'] }
-      const puts = await times(blobs.length, async (_, i) =>
-        keys.push(await cacache.put(folder, `${i}`, blobs[i], options)),
-      )
-      const gets = await times(blobs.length, (_, i) => cacache.get.byDigest(folder, keys[i]))
-      return [puts, gets]
-    })
-    yield row('cacache: put', question, theirPut, against(put, theirPut, 'cacache: put'))
-    yield row('cacache: get by digest', question, theirGet, against(get, theirGet, 'cacache: get by digest'))
+  const same = (bytes, i) => {
+    if (!blobs[i].equals(bytes)) throw new Error('other bytes')
   }
-  if (cafs !== undefined) {
-    const theirPut = await inFolder((folder) => {
-      const store = cafs.createCafs(folder)
-      return times(blobs.length, (_, i) => store.addFile(blobs[i], 0o644))
-    })
-    yield row('pnpm store: put', question, theirPut, against(put, theirPut, 'pnpm store: put'))
-  }
+  const gets = await byTurns(blobs.length, {
+    raw: (i) => {
+      const bytes = readFileSync(join(folder, 'raw/blobs', `${i}`))
+      mustBe(`sha256:${hash('sha256', bytes, 'hex')}`, digests[i], 'digest')
+      same(bytes, i)
+    },
+    ours: async (i) => same(await readBlob(store.blobs, digests[i]), i),
+    cacache: async (i) => same(await cacache.get.byDigest(npm, keys[i]), i),
+    // Reads and hashes a file; what it has read it does not give.
+    pnpm: (i) => mustBe(checkPkgFilesIntegrity(pnpm, pnpmIndex(files[i])).passed, true, 'pnpm'),
+  })
+  await store.close()
+  const question = '2 KiB blobs, one after the other, nothing synced'
+  return [
+    ...rowsAgainst('put', question, puts, 'open, write, close, rename in a loop'),
+    ...rowsAgainst('get', `${question}, verified`, gets, 'readFile and sha256 in a loop'),
+  ]
+}
+
+function pnpmIndex({ integrity }) {
+  return { files: { file: { integrity: integrity.toString(), mode: 0o644, size: 2048, checkedAt: 1 } } }
+}
+
+/** Ours against the others, and against the bare calls, which say how much faster than the others one can be at all. */
+function rowsAgainst(what, question, { raw, ours, cacache, pnpm }, calls) {
+  const ratio = (theirs, mine) => at(theirs, 0.5) / at(mine, 0.5)
+  return [
+    row(`${what} 2 KiB`, question, ours, { baseline: calls, ratio: ratio(ours, raw) }),
+    row(`${what} 2 KiB, to cacache`, question, ours, {
+      baseline: 'cacache 20 (speed)',
+      ratio: ratio(cacache, ours),
+      target: '>= 3',
+    }),
+    row(`${what} 2 KiB, to pnpm's store`, question, ours, {
+      baseline: '@pnpm/store.cafs 1000 (speed)',
+      ratio: ratio(pnpm, ours),
+      target: '>= 3',
+    }),
+    row(`${what} 2 KiB, floor`, calls, raw, {
+      baseline: '@pnpm/store.cafs 1000 (speed)',
+      ratio: ratio(pnpm, raw),
+    }),
+  ]
+}
+
+async function synced(folder, blobs) {
+  for (const name of ['raw/tmp', 'raw/blobs']) mkdirSync(join(folder, name), { recursive: true })
+  const store = await openDiskStore(join(folder, 'store'), { durability: 'full' })
+  const together = 16
+  const others = makeBlobs(blobs.length * together, 'at once')
+  const results = await byTurns(blobs.length, {
+    raw: (i) => rawPut(join(folder, 'raw'), `${i}`, blobs[i], true),
+    ours: (i) => store.blobs.put(blobs[i]),
+    many: (i) =>
+      Promise.all(others.slice(i * together, (i + 1) * together).map((bytes) => store.blobs.put(bytes))),
+  })
+  await store.close()
+  const baseline = 'open, write, fsync, rename, fsync'
+  const perBlob = results.many.map((ns) => ns / together)
+  const ratio = (mine) => at(mine, 0.5) / at(results.raw, 0.5)
+  return [
+    row('put 2 KiB, synced', '2 KiB blobs, one after the other', results.ours, {
+      baseline,
+      ratio: ratio(results.ours),
+    }),
+    row(`put 2 KiB, synced, ${together} at once`, 'per blob', perBlob, { baseline, ratio: ratio(perBlob) }),
+  ]
 }
 
 async function* marking(quick) {

@@ -89,6 +89,12 @@ function checkedBlobs(blobs: BlobStore, check: Check): BlobStore {
       check()
       yield* blobs.list()
     },
+    ...(blobs.read && {
+      async read(digest) {
+        check()
+        return blobs.read!(digest)
+      },
+    }),
     ...(blobs.verify && {
       async verify(digest) {
         check()

@@ -3,6 +3,7 @@
 import { digestOf, hexOf, type Digest, isDigest } from '../digest.js'
 import { StoreError, throwIfAborted } from '../errors.js'
 import {
+  joined,
   type BlobBytes,
   type BlobInfo,
   type BlobReader,
@@ -94,6 +95,22 @@ export class DiskBlobStore implements BlobStore {
     } else {
       yield* verified(this.#chunks(digest, 0, Number.POSITIVE_INFINITY), { digest })
     }
+  }
+
+  async read(digest: Digest): Promise<Uint8Array> {
+    const { fs } = this.#disk
+    const fd = this.#openNow(digest)
+    let bytes: Uint8Array
+    try {
+      const { size } = fs.statFd(fd)
+      if (size > READ_AT_ONCE) return await joined(this.get(digest))
+      bytes = new Uint8Array(size)
+      bytes = bytes.subarray(0, fs.read(fd, bytes, 0))
+    } finally {
+      fs.close(fd)
+    }
+    checkExpectation({ digest: digestOf(bytes), size: bytes.byteLength }, { digest })
+    return bytes
   }
 
   async verify(digest: Digest): Promise<void> {
@@ -257,7 +274,8 @@ export class DiskBlobStore implements BlobStore {
       if (this.#disk.durability === 'full') await this.#disk.fs.sync(temp.fd)
       closed = true
       this.#disk.fs.close(temp.fd)
-      await this.#publish(temp.path, info)
+      // It was not there a moment ago; if it is by now, it has the same bytes.
+      await this.#rename(temp.path, info)
     } catch (error) {
       discardTemp(this.#disk, temp, closed)
       throw error
@@ -287,15 +305,21 @@ export class DiskBlobStore implements BlobStore {
 
   /** Gives a whole, verified temporary file its name. @returns how it looks; `undefined` when there was one already */
   async #publish(from: string, info: BlobInfo): Promise<FileStat | undefined> {
-    const { fs, paths } = this.#disk
+    const { fs } = this.#disk
     if (await this.#renew(info)) {
       fs.remove(from)
       return undefined
     }
+    const stat = fs.stat(from)
+    await this.#rename(from, info)
+    return stat
+  }
+
+  async #rename(from: string, info: BlobInfo): Promise<void> {
+    const { fs, paths } = this.#disk
     const path = this.#path(info.digest)
     this.#fds.drop(path)
     this.#reads?.forget(info.digest)
-    const stat = fs.stat(from)
     try {
       fs.rename(from, path)
     } catch (error) {
@@ -304,7 +328,6 @@ export class DiskBlobStore implements BlobStore {
       fs.rename(from, path)
     }
     await this.#syncFolder()
-    return stat
   }
 
   /** fsync of the folder of blobs. Puts that end at the same time share one that began after all their renames. */
