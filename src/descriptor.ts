@@ -48,16 +48,19 @@ const GO_ESCAPES = /[<>&\u2028\u2029]/g
  * JSON as Go's `json.Marshal` writes it, which is what BuildKit hashes and what every OCI tool writes: no white space,
  * keys in the order of the value, `<`, `>`, `&`, U+2028 and U+2029 escaped. `undefined` fields are left out.
  */
-export function goJson(value: unknown): string {
-  return JSON.stringify(value).replace(
+export function goJson(value: unknown, indent?: number): string {
+  return JSON.stringify(value, undefined, indent).replace(
     GO_ESCAPES,
     (char) => '\\u' + char.charCodeAt(0).toString(16).padStart(4, '0'),
   )
 }
 
-/** The bytes of a JSON document as lamella writes it: `goJson`. The same value gives the same bytes everywhere. */
-export function canonicalJson(value: unknown): Uint8Array {
-  return encoder.encode(goJson(value))
+/**
+ * The bytes of a JSON document as lamella writes it: `goJson`. The same value gives the same bytes everywhere.
+ * @param indent  blanks per level, on lines of their own; default none, and no lines
+ */
+export function canonicalJson(value: unknown, indent?: number): Uint8Array {
+  return encoder.encode(goJson(value, indent))
 }
 
 /** Descriptor of bytes that are at hand. */

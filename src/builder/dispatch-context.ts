@@ -21,9 +21,18 @@ export interface DispatchContext {
   readonly buildContext: () => Edge
   /** Paths of the context that some step reads. */
   readonly contextPaths: Set<string>
+  /** The same for every folder of the host, by its vertex. */
+  readonly folderPaths: Map<Vertex, Set<string>>
   readonly network: 'default' | 'none' | 'host'
   readonly extraHosts: readonly string[]
   readonly cacheNamespace: string
+}
+
+/** A step reads a path, or what a pattern matches, of a folder. */
+export function notePath({ folderPaths }: DispatchContext, { vertex }: Edge, path: string): void {
+  const paths = folderPaths.get(vertex)
+  if (paths === undefined) folderPaths.set(vertex, new Set([path]))
+  else paths.add(path)
 }
 
 /** Value of a timestamp field of a file action. */

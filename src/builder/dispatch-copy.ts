@@ -5,6 +5,7 @@ import { encodePath, escapesRoot, normalizePath } from '../path.js'
 import {
   commit,
   edgeOf,
+  notePath,
   progressText,
   requireDispatched,
   timestampOf,
@@ -13,6 +14,7 @@ import {
 import type { AddInstruction, CopyInstruction } from './dockerfile/index.js'
 import { parseGitReference, type GitReference, type GitReferenceFault } from './git-url.js'
 import type { CopyAction, PlacedAction } from './key.js'
+import { NO_FOLDERS, type FileDefinition } from './op-factory.js'
 import { parseModeChange } from './ops/chmod.js'
 import { parseOwner } from './ops/owner.js'
 import { internalLabel, type Command, type StageState } from './state.js'
@@ -41,7 +43,7 @@ export function dispatchCopy(
     op: context.ops.file({
       actions,
       inputCount: inputs.length,
-      folders: inputs.flatMap(({ vertex }, i) => (vertex.op.kind === 'local' ? [i] : [])),
+      folders: foldersOf(inputs, context),
       clamped: clampedSources(instruction.sources),
       title,
       location: command.location,
@@ -53,6 +55,15 @@ export function dispatchCopy(
   state.edge =
     link && state.edge !== undefined ? mergeOnto(state, state.edge, edge, title, command, context) : edge
   commit(state, historyText(instruction), true, context)
+}
+
+/** The sets go on filling while later instructions are planned; they are whole when something runs. */
+function foldersOf(inputs: readonly Edge[], { folderPaths }: DispatchContext): FileDefinition['folders'] {
+  return new Map(
+    inputs.flatMap(({ vertex }, i) =>
+      vertex.op.kind === 'local' ? [[i, folderPaths.get(vertex) ?? new Set()]] : [],
+    ),
+  )
 }
 
 function clampedSources(sources: readonly string[]): ReadonlyMap<string, string> | undefined {
@@ -178,7 +189,7 @@ class Transferred {
       op: ops.file({
         actions: [{ action, input: -1, secondaryInput: -1, output: 0 }],
         inputCount: 0,
-        folders: [],
+        folders: NO_FOLDERS,
         title: '[internal] preparing inline document',
         location: this.command.location,
       }),
@@ -193,8 +204,10 @@ class Transferred {
     const unpack = this.instruction.kind === 'add' && this.instruction.unpack !== false
     const { src, include } = this.selection(path)
     if (this.source === this.context.buildContext) this.context.contextPaths.add(src)
+    const source = this.source()
+    if (source?.vertex.op.kind === 'local') notePath(this.context, source, src)
     this.builder.copy(
-      this.source(),
+      source,
       this.action(src, {
         followSymlink: true,
         dirCopyContents: true,

@@ -1,8 +1,16 @@
 // RUN onto a stage: the command, its environment and its mounts as one operation. Pure.
 // @see moby/buildkit frontend/dockerfile/dockerfile2llb/convert{,_runmount,_secrets,_ssh}.go, client/llb/exec.go Marshal
+import { NO_FOLDERS } from './op-factory.js'
 import { BuildError, DockerfileError } from '../errors.js'
 import { baseNameOf, compareNames, encodePath, normalizePath } from '../path.js'
-import { commit, edgeOf, progressText, withShell, type DispatchContext } from './dispatch-context.js'
+import {
+  commit,
+  edgeOf,
+  progressText,
+  withShell,
+  type DispatchContext,
+  notePath,
+} from './dispatch-context.js'
 import {
   chompHeredoc,
   cleanPath,
@@ -137,7 +145,7 @@ function inlineFile(name: string, content: string, command: Command, context: Di
   const placed = { action, input: -1, secondaryInput: -1, output: 0 }
   const { location } = command
   return edgeOf({
-    op: context.ops.file({ actions: [placed], inputCount: 0, folders: [], title, location }),
+    op: context.ops.file({ actions: [placed], inputCount: 0, folders: NO_FOLDERS, title, location }),
     inputs: [],
     label: internalLabel(title, location),
     ignoreCache: false,
@@ -176,6 +184,7 @@ function addMount(
     mounts.cache(target, source, path, mount, `${context.cacheNamespace}/${id}`)
   } else {
     if (mount.from === undefined) context.contextPaths.add(path)
+    if (source?.vertex.op.kind === 'local') notePath(context, source, path)
     mounts.bind(target, source, path, mount.readOnly)
   }
 }
@@ -218,7 +227,13 @@ function ownedDirectory(
   const placed = { action, input: inputs.length - 1, secondaryInput: -1, output: 0 }
   const { location } = command
   return edgeOf({
-    op: context.ops.file({ actions: [placed], inputCount: inputs.length, folders: [], title, location }),
+    op: context.ops.file({
+      actions: [placed],
+      inputCount: inputs.length,
+      folders: NO_FOLDERS,
+      title,
+      location,
+    }),
     inputs,
     label: internalLabel(title, location),
     ignoreCache: false,

@@ -1,6 +1,7 @@
 // One instruction after the other onto a stage: environment, config and history here, file systems in dispatch-copy.ts and
 // dispatch-run.ts. Pure.
 // @see moby/buildkit frontend/dockerfile/dockerfile2llb/convert.go dispatch*
+import { NO_FOLDERS } from './op-factory.js'
 import { DockerfileError, type SourceLocation } from '../errors.js'
 import { normalizePath } from '../path.js'
 import {
@@ -223,7 +224,7 @@ function dispatchWorkdir(state: StageState, command: Command, context: DispatchC
       op: context.ops.file({
         actions: [{ action, input: inputs.length - 1, secondaryInput: -1, output: 0 }],
         inputCount: inputs.length,
-        folders: [],
+        folders: NO_FOLDERS,
         title,
         location: command.location,
       }),

@@ -42,7 +42,7 @@ export async function exportImage(store: Store, options: ExportOptions): Promise
   const time = createdOf(history)
   const config: ImageConfig = {
     ...draft.platform,
-    ...(time === undefined ? undefined : { created: time }),
+    created: time,
     ...(draft.author === undefined ? undefined : { author: draft.author }),
     config: draft.config,
     rootfs: { type: 'layers', diff_ids: layers.map(({ diffID }) => diffID) },

@@ -10,14 +10,19 @@ import type { Op } from './vertex.js'
 export interface FileDefinition {
   readonly actions: readonly PlacedAction[]
   readonly inputCount: number
-  /** Inputs that are folders of the host: their root's own time is left out. */
-  readonly folders: readonly number[]
+  /**
+   * Inputs that are folders of the host, each with the absolute paths and patterns that steps read of it: BuildKit's
+   * client sends no more. Their root's own time is left out.
+   */
+  readonly folders: ReadonlyMap<number, ReadonlySet<string>>
   /** Sources that are written with more `..` than there are directories: cleaned path → as written. */
   readonly clamped?: ReadonlyMap<string, string> | undefined
   /** For people and for explanations: the instruction's text. */
   readonly title: string
   readonly location: SourceLocation | undefined
 }
+
+export const NO_FOLDERS: FileDefinition['folders'] = new Map()
 
 /** RUN. */
 export interface RunDefinition {

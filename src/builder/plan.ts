@@ -126,6 +126,7 @@ class Planner {
         return (context = edgeOf({ op, inputs: [], label, ignoreCache: false }))
       },
       contextPaths: new Set(),
+      folderPaths: new Map(),
       network: options.network ?? 'default',
       extraHosts: options.extraHosts ?? [],
       cacheNamespace: options.cacheNamespace ?? '',

@@ -61,7 +61,8 @@ export interface HistoryEntry {
 }
 
 export interface ImageConfig extends Platform {
-  readonly created?: string
+  /** RFC 3339. */
+  readonly created?: string | undefined
   readonly author?: string
   readonly config?: ContainerConfig
   readonly rootfs: { readonly type: 'layers'; readonly diff_ids: readonly DiffID[] }
@@ -181,9 +182,12 @@ export function parseManifest(bytes: Uint8Array): ImageManifest {
   }
   if (document.has('manifests')) document.field('manifests').fail('nothing: an image manifest has layers')
   checkDescriptor(document.field('config'))
-  document.field('layers').each(checkDescriptor)
+  if (document.has('layers') || !('layers' in document.object()))
+    document.field('layers').each(checkDescriptor)
   document.optional('annotations', (field) => field.stringMap())
-  return document.object() as unknown as ImageManifest
+  // Go writes an empty list as null; images of no layers have it.
+  const manifest = document.object() as unknown as ImageManifest
+  return document.has('layers') ? manifest : { ...manifest, layers: [] }
 }
 
 /** @throws ImageError IMAGE_INVALID; `data.field` is the field's path */
@@ -248,10 +252,13 @@ const HISTORY_FIELDS = ['created', 'created_by', 'author', 'comment', 'empty_lay
 
 /**
  * A config's bytes in BuildKit's form: top-level fields sorted, `config` and history entries in the order of Go's
- * structs, maps sorted by key, absent and empty fields left out. Fields that we do not know are kept.
+ * structs, maps sorted by key, absent and empty fields left out, but an unknown time and an empty list of layers are null.
+ * Fields that we do not know are kept.
  */
 export function encodeConfig(config: ImageConfig): Uint8Array {
   const out: Json = { ...config }
+  if ('created' in config && config.created === undefined) out.created = null
+  if (config.rootfs.diff_ids.length === 0) out.rootfs = { ...config.rootfs, diff_ids: null }
   if (config.config !== undefined) out.config = orderContainerConfig(config.config)
   if (config.history !== undefined)
     out.history = config.history.map((entry) => ordered(entry, HISTORY_FIELDS))
@@ -289,8 +296,12 @@ function sortKeys(value: Json): Json {
   )
 }
 
-/** A manifest's bytes with fields in the spec's order. */
+/** A manifest's bytes in BuildKit's form: fields in the spec's order, indented by two blanks. */
 export function encodeManifest(manifest: ImageManifest): Uint8Array {
   const { schemaVersion, mediaType, artifactType, config, layers, subject, annotations } = manifest
-  return canonicalJson({ schemaVersion, mediaType, artifactType, config, layers, subject, annotations })
+  const some = layers.length === 0 ? null : layers
+  return canonicalJson(
+    { schemaVersion, mediaType, artifactType, config, layers: some, subject, annotations },
+    2,
+  )
 }

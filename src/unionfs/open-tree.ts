@@ -3,7 +3,7 @@
 import type { Descriptor } from '../descriptor.js'
 import { chainIDs, hexOf, type ChainID, type DiffID } from '../digest.js'
 import { LayerError } from '../errors.js'
-import { normalizePath, parentOf } from '../path.js'
+import { normalizePath } from '../path.js'
 import {
   commitLayer,
   openLayerBlob,
@@ -14,7 +14,8 @@ import {
 } from '../store/index.js'
 import { applySource } from './apply.js'
 import type { Change, ChangeSource, Changeset } from './changeset.js'
-import { diffTrees, sameInode } from './diff.js'
+import { containerdChanges } from './containerd-changes.js'
+import { diffTrees } from './diff.js'
 import { contentSourceOf, encodeLayer, type LayerPart } from './layer-codec.js'
 import type { Xxh64 } from './layer-index-format.js'
 import { encodeLayerIndex } from './layer-index-writer.js'
@@ -151,15 +152,11 @@ function located(error: LayerError, archive: BlobReader, diffID: DiffID): LayerE
 
 export interface CommitDiffOptions {
   /**
-   * Cut times to whole seconds, as containerd and Docker do in the layers that they write (containerd
-   * pkg/archive/tar.go): such layers need no PAX records for times. Default: nanoseconds are kept.
+   * What counts as a change and what comes along with it. `containerd`: as in the layers that containerd and Docker write,
+   * times in whole seconds and the directories above each change; see `containerdChanges`. Default `exact`: what differs,
+   * nanoseconds kept.
    */
-  readonly wholeSeconds?: boolean
-  /**
-   * The directories above what changed come along, changed or not, as in the layers of containerd and Docker: a layer
-   * then says by itself whose and what its directories are. Default: only what changed.
-   */
-  readonly parents?: boolean
+  readonly form?: 'exact' | 'containerd'
 }
 
 /**
@@ -179,9 +176,7 @@ export async function commitDiff(
 
 /** What a layer that makes `upper` out of `lower` holds. */
 export function layerChanges(lower: Tree, upper: Tree, options: CommitDiffOptions = {}): Changeset {
-  const diff = diffTrees(lower, upper)
-  const changed = options.wholeSeconds === true ? inWholeSeconds(lower, diff) : diff
-  return options.parents === true ? withParents(upper, changed, options.wholeSeconds === true) : changed
+  return options.form === 'containerd' ? containerdChanges(lower, upper) : diffTrees(lower, upper)
 }
 
 /**
@@ -212,38 +207,4 @@ export async function commitChanges(
 
 function isChange(part: LayerPart): part is Change {
   return part.kind !== 'range'
-}
-
-/** @see containerd archive/tar.go changeWriter.includeParents */
-function withParents(upper: Tree, changes: Changeset, wholeSeconds: boolean): Changeset {
-  const written = new Set([''])
-  const out: Change[] = []
-  const add = (path: string): void => {
-    if (written.has(path)) return
-    add(parentOf(path))
-    written.add(path)
-    const node = upper.lookup(path)!
-    out.push({ kind: 'put', path, node: wholeSeconds ? node.with({ mtimeNsec: 0 }) : node })
-  }
-  for (const change of changes) {
-    if (change.path !== '') add(parentOf(change.path))
-    if (change.kind === 'put') written.add(change.path)
-    out.push(change)
-  }
-  return out
-}
-
-/**
- * Times before 1970 are cut towards the past, as their whole seconds are. A directory that then is what it was before is
- * left out, so that a layer applied to its own base and compared again gives the same layer.
- * @see containerd/continuity fs/diff_unix.go sameFsTime
- */
-function inWholeSeconds(lower: Tree, diff: Changeset): Changeset {
-  const opaque = new Set(diff.flatMap((change) => (change.kind === 'opaque' ? [change.path] : [])))
-  return diff.flatMap((change) => {
-    if (change.kind !== 'put' || change.node.mtimeNsec === 0) return [change]
-    const node = change.node.with({ mtimeNsec: 0 })
-    const before = node.kind === 'dir' && !opaque.has(change.path) ? lower.lookup(change.path) : undefined
-    return before?.kind === 'dir' && sameInode(before, node) ? [] : [{ ...change, node }]
-  })
 }

@@ -196,7 +196,10 @@ function causeOf(stderr: string, { root }: CaseFolder): string {
     .replaceAll(root, '')
     .replace(/^ERROR: (?:failed to build: )?(?:failed to solve: )?(?:rpc error: code = \w+ desc = )?/, '')
     .replace(/failed to calculate checksum of ref \S+: /, '')
-    .replaceAll(/\/[^ "]*\/(?:buildkit-mount|containerd-mount|buildkit\d|docker-tmp)[^/ "]*/g, '')
+    .replaceAll(
+      /\/[^ ":]*\/(?:(?:buildkit-mount|containerd-mount|buildkit\d|docker-tmp)[^/ ":]*|snapshots\/\d+\/fs)/g,
+      '',
+    )
 }
 
 /** Config and uncompressed layers of the one image of an OCI archive. */
@@ -207,10 +210,10 @@ export function readArchive(bytes: Uint8Array): { config: unknown; layers: Uint8
   type Pointer = { readonly digest: string }
   const blob = ({ digest }: Pointer): string => `blobs/${digest.replace(':', '/')}`
   const [first] = json('index.json').manifests as Pointer[]
-  const manifest = json(blob(first!)) as { config: Pointer; layers: Pointer[] }
+  const manifest = json(blob(first!)) as { config: Pointer; layers: Pointer[] | null }
   return {
     config: json(blob(manifest.config)),
-    layers: manifest.layers.map((layer) => members.get(blob(layer))!),
+    layers: (manifest.layers ?? []).map((layer) => members.get(blob(layer))!),
   }
 }
 

@@ -71,7 +71,7 @@ describe('encoding', () => {
     expect(text(encoded)).toBe(
       '{"architecture":"amd64","config":{"Env":["A=1"],"Cmd":["a"],"Labels":{"a":"2","b":"1"}},' +
         '"history":[{"created":"t","created_by":"RUN a \\u0026\\u0026 b \\u003cx\\u003e","comment":"c"}],' +
-        '"moby.buildkit.cache.v0":"x","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}',
+        '"moby.buildkit.cache.v0":"x","os":"linux","rootfs":{"type":"layers","diff_ids":null}}',
     )
   })
 

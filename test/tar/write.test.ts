@@ -57,7 +57,7 @@ describe('golden bytes', () => {
       { kind: 'fifo', path: 'd/p', ...plain, uid: 4294967294 },
     )
     expect(createHash('sha256').update(bytes).digest('hex')).toBe(
-      'b4d8969e464fcfb46f5c7d22c23ce85f44b580d1b00673af7c15576ea6280deb',
+      '58e4295b06a850c70b012af0fe8b9bdc816f2199485b97d4fe97d11505f16d49',
     )
   })
 })

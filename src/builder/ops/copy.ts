@@ -31,6 +31,7 @@ export interface CopyOptions {
 }
 
 const PARENT_MODE = 0o755
+const SET_GID = 0o2000
 
 /** A tree under edit as a kernel would keep it: a directory's mtime moves when an entry comes or goes. */
 export class EditedTree {
@@ -101,10 +102,21 @@ export function makeDirectories(
     missing.push(at)
   }
   for (const at of missing.toReversed()) {
-    const { mode, owner, time } = options
+    const { owner, time } = options
+    // As the kernel has it: what is made in a set-gid directory has its group and, as a directory, its bit.
+    const above = tree.lookup(parentOf(at))!
+    const inherited = (above.mode & SET_GID) === 0 ? {} : { gid: above.gid }
+    const mode = options.mode | (above.mode & SET_GID)
     tree.create(
       at,
-      new TreeNode({ kind: 'dir', mode, ...owner, ...(time ?? tree.now), children: childrenOf([]) }),
+      new TreeNode({
+        kind: 'dir',
+        mode,
+        ...inherited,
+        ...owner,
+        ...(time ?? tree.now),
+        children: childrenOf([]),
+      }),
     )
     made.push(at)
   }
@@ -137,7 +149,7 @@ export function copyPath(
 
   const from = options.followSymlink ? rootPath(source, src) : rootPathOfLink(source, src)
   const node = source.lookup(from)
-  if (node === undefined) throw sourceNotFound(normalizePath(src))
+  if (node === undefined) throw sourceNotFound(from)
   let target = rootPath(tree, dest)
   const there = tree.lookup(target)
   if (node.kind === 'dir' ? !options.dirCopyContents && there !== undefined : there?.kind === 'dir') {
@@ -197,7 +209,11 @@ class Copier {
   ): void {
     const { children } = directory
     if (children === undefined) return
+    // What is left out may still be looked up where it would go.
+    const there = this.tree.lookup(target)
+    const isBlocked = there !== undefined && there.kind !== 'dir'
     for (const name of children.names()) {
+      if (isBlocked) throw notDirectory('lstat', joinPath(target, name))
       const node = children.get(name)!
       const path = joinPath(at, name)
       const inMatch = this.include?.matchesUsingParent(path, included)

@@ -7,19 +7,25 @@ const HEAD_BYTES = 8
 const CHUNK = 1 << 20
 const XZ_MAGIC = [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]
 
-/** @returns the file itself when it is not compressed; `undefined` when it only begins as if it were */
-export async function decompressArchive(file: BlobReader): Promise<BlobReader | undefined> {
+/** What came out of a file, and why no more did where it is damaged. */
+export interface Decompressed {
+  readonly content: BlobReader
+  readonly damage: unknown
+}
+
+/** The content without its compression, as far as it can be read; the file itself when it is not compressed. */
+export async function decompressArchive(file: BlobReader): Promise<Decompressed> {
   const head = file.read(0, Math.min(HEAD_BYTES, file.size))
-  const unpacked = await unpack(head, file)
-  if (unpacked === undefined) return file
+  const parts: Uint8Array[] = []
+  let damage: unknown
   try {
-    const parts: Uint8Array[] = []
+    const unpacked = await unpack(head, file)
+    if (unpacked === undefined) return { content: file, damage }
     for await (const part of unpacked) parts.push(part)
-    return bytesReader(file.digest, joined(parts))
-  } catch {
-    // As in BuildKit: a damaged archive is a file like any other.
-    return undefined
+  } catch (error) {
+    damage = error
   }
+  return { content: bytesReader(file.digest, joined(parts)), damage }
 }
 
 async function unpack(

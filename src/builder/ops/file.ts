@@ -25,7 +25,7 @@ import { resolveOwner, ROOT_OWNER, type Owner } from './owner.js'
 import { addLayer, EMPTY_RESULT, keepLayer, type OpServices } from './result.js'
 import { conflict, rootPath, sourceNotFound } from './root-path.js'
 import { unpackArchive } from './unpack.js'
-import { containsWildcards, resolveWildcards } from './wildcard.js'
+import { containsWildcards, requireSent, resolveWildcards } from './wildcard.js'
 
 export class FileOp implements Op {
   readonly kind = 'file'
@@ -90,7 +90,10 @@ export class FileOp implements Op {
   private async apply(inputs: readonly Tree[], context: RunContext): Promise<Tree> {
     const { actions, inputCount, folders } = this.definition
     const trees: (Tree | undefined)[] = [...inputs]
-    for (const i of folders) trees[i] = withoutRootTime(trees[i]!, this.services.env.now())
+    for (const [i, tree] of inputs.entries()) {
+      if (folders.has(i) || tree.root.mtimeSec === 0)
+        trees[i] = withoutRootTime(tree, this.services.env.now())
+    }
     let current: Tree = EMPTY_TREE
     for (const [i, placed] of actions.entries()) {
       throwIfAborted(context.signal)
@@ -100,7 +103,7 @@ export class FileOp implements Op {
       const tree = new EditedTree(new TreeEditor(before), time)
       const accounts = (owner: OwnerSpec | undefined): Owner | undefined =>
         owner === undefined ? undefined : resolveOwner(owner, accountsOf(owner, trees))
-      await applyAction(placed.action, tree, source, accounts)
+      await applyAction(placed.action, tree, source, accounts, folders.get(placed.secondaryInput))
       current = tree.finish()
       trees[inputCount + i] = current
     }
@@ -132,7 +135,7 @@ function folderCopyOf(
 ): FolderCopy | undefined {
   const [placed, ...others] = actions
   const { action, input, secondaryInput } = placed!
-  if (others.length > 0 || action.kind !== 'copy' || !folders.includes(secondaryInput)) return undefined
+  if (others.length > 0 || action.kind !== 'copy' || !folders.has(secondaryInput)) return undefined
   const source = hostSourceOf(inputs[secondaryInput]!)
   const layers = input === -1 ? [] : inputs[input]!.layers
   if (source === undefined || (input !== -1 && layers.length === 0)) return undefined
@@ -171,7 +174,10 @@ function targetOf(lower: Tree, dest: string): string | undefined {
   }
 }
 
-/** A folder's own time says nothing about what is in it and differs between two checkouts. */
+/**
+ * A folder's own time says nothing about what is in it and differs between two checkouts; the root of layers that hold
+ * none has the time at which it was made.
+ */
 function withoutRootTime(tree: Tree, timeNs: bigint): Tree {
   return new Tree(tree.root.with(splitTime(timeNs)))
 }
@@ -233,6 +239,7 @@ async function applyAction(
   tree: EditedTree,
   source: Tree | undefined,
   accounts: Accounts,
+  sent: ReadonlySet<string> | undefined,
 ): Promise<void> {
   const time = action.timestampNs === -1n ? undefined : splitTime(action.timestampNs)
   switch (action.kind) {
@@ -246,7 +253,7 @@ async function applyAction(
     case 'mkfile':
       return makeFile(tree, action, accounts(action.owner) ?? ROOT_OWNER, time)
     case 'copy':
-      return copyAction(action, tree, source ?? EMPTY_TREE, accounts(action.owner), time)
+      return copyAction(action, tree, source ?? EMPTY_TREE, accounts(action.owner), time, sent)
   }
 }
 
@@ -275,6 +282,7 @@ async function copyAction(
   source: Tree,
   owner: Owner | undefined,
   time: NodeTime | undefined,
+  sent: ReadonlySet<string> | undefined,
 ): Promise<void> {
   const modeChange = action.modeStr === undefined ? undefined : parseModeChange(action.modeStr)
   const options: CopyOptions = {
@@ -292,6 +300,7 @@ async function copyAction(
   const paths = action.allowWildcard
     ? resolveWildcards(source, action.src, action.followSymlink)
     : [normalizePath(action.src)]
+  if (paths.length === 0 && sent !== undefined) requireSent(source, action.src, sent)
   for (const path of paths) {
     if (action.attemptUnpack && (await unpackArchive(source, path, tree, action.dest, { owner, time })))
       continue

@@ -4,7 +4,7 @@
 import { digestOfUncompressed, type Digest } from '../../digest.js'
 import type { Env } from '../../env.js'
 import type { Hold, Store } from '../../store/index.js'
-import { commitChanges, EMPTY_TREE, layerChanges, Tree, type Changeset } from '../../unionfs/index.js'
+import { commitChanges, EMPTY_TREE, layerChanges, type Changeset, type Tree } from '../../unionfs/index.js'
 import { storedResult } from '../cache.js'
 import type { LayerRef, Result } from '../vertex.js'
 
@@ -57,8 +57,7 @@ async function storeLayer(services: OpServices, lower: Tree, upper: Tree): Promi
  * as containerd's differs write it.
  */
 export function stepChanges(lower: Tree, upper: Tree): Changeset {
-  const below = new Tree(upper.root.with({ children: lower.root.children! }))
-  return layerChanges(below, upper, { wholeSeconds: true, parents: true })
+  return layerChanges(lower, upper, { form: 'containerd' })
 }
 
 /** Stores a layer, holds it for this build and dates it. @param commit  may be asked again */

@@ -42,17 +42,28 @@ export async function unpackArchive(
   return true
 }
 
-/** The uncompressed archive when its first header is one of a tar. */
+/**
+ * The uncompressed archive when its first header is one of a tar.
+ * @throws LayerError TAR_TRUNCATED when it is one, but not to its end
+ */
 async function openArchive(node: TreeNode): Promise<BlobReader | undefined> {
   const file = readerOf(node.source!, node.offset, node.size)
-  const unpacked = await decompressArchive(file)
-  if (unpacked === undefined) return undefined
+  const { content, damage } = await decompressArchive(file)
+  if (!beginsAsTar(content)) return undefined
+  if (damage === undefined) return content
+  throw new LayerError('TAR_TRUNCATED', 'unexpected EOF: the archive is damaged', {
+    cause: damage,
+    data: { offset: content.size },
+  })
+}
+
+function beginsAsTar(content: BlobReader): boolean {
   try {
-    for (const _ of scanTar(unpacked)) return unpacked
+    for (const _ of scanTar(content)) return true
   } catch (error) {
     if (!(error instanceof LayerError)) throw error
   }
-  return undefined
+  return false
 }
 
 /** A window on a content source as the readers of archives want it. It has no digest of its own. */

@@ -1,5 +1,6 @@
 // Source patterns of COPY and ADD: which paths of the source tree they name. Pure.
 // @see tonistiigi/fsutil copy/copy.go ResolveWildcards
+import { BuildError } from '../../errors.js'
 import { joinPath, splitPath } from '../../path.js'
 import type { Tree, TreeNode } from '../../unionfs/index.js'
 import { matchPath, PatternError } from '../dockerfile/index.js'
@@ -33,7 +34,7 @@ export function resolveWildcards(tree: Tree, path: string, followLinks: boolean)
   if (pattern === '') return [base]
   const from = followLinks ? rootPath(tree, base) : rootPathOfLink(tree, base)
   const root = tree.lookup(from)
-  if (root === undefined) throw sourceNotFound(base)
+  if (root === undefined) throw sourceNotFound(from)
   const out: string[] = []
   walk(root, '', (relative, node) => {
     if (!matches(pattern, relative)) return node.kind === 'dir' && mayMatchBelow(pattern, relative)
@@ -65,4 +66,31 @@ function matches(pattern: string, path: string): boolean {
     if (error instanceof PatternError) return false
     throw error
   }
+}
+
+/**
+ * A pattern that matches nothing is no error, but the directory before its first wildcard must be there, and of a folder
+ * of the host only what some step reads ever comes.
+ *
+ * @param sent  absolute paths and patterns that steps read
+ * @throws BuildError SOURCE_NOT_FOUND when nothing at, above or below that directory is read
+ */
+export function requireSent(tree: Tree, path: string, sent: ReadonlySet<string>): void {
+  const base = rootPath(tree, splitWildcards(path).base)
+  if (base !== '' && ![...sent].some((read) => placesOf(tree, read).some((place) => touches(place, base))))
+    throw sourceNotFound(base)
+}
+
+function placesOf(tree: Tree, path: string): string[] {
+  try {
+    const places = containsWildcards(path) ? resolveWildcards(tree, path, true) : [rootPath(tree, path)]
+    return places.filter((place) => tree.lookup(place) !== undefined)
+  } catch (error) {
+    if (error instanceof BuildError) return []
+    throw error
+  }
+}
+
+function touches(a: string, b: string): boolean {
+  return a === '' || a === b || a.startsWith(`${b}/`) || b.startsWith(`${a}/`)
 }

@@ -76,7 +76,7 @@ export function* encodeTar(
     if (pax.length > 0) {
       const records = formatPax(pax)
       yield* out.room(BLOCK)
-      writePaxHeader(out.take(BLOCK), records.length)
+      writePaxHeader(out.take(BLOCK), archivePath(entry), records.length)
       yield* out.write(records)
     }
     yield* out.room(BLOCK)
@@ -230,9 +230,9 @@ function splitPath(path: string): { name: string; prefix: string } | undefined {
   return fitsField(prefix, FIELD.prefix[1]) && fitsField(name, FIELD.name[1]) ? { name, prefix } : undefined
 }
 
-function writePaxHeader(block: Uint8Array, size: number): void {
-  putAscii(block, FIELD.name[0], '././@PaxHeader')
-  putOctal(block, FIELD.mode, 0o644)
+function writePaxHeader(block: Uint8Array, path: string, size: number): void {
+  putAscii(block, FIELD.name[0], paxHeaderName(path))
+  putOctal(block, FIELD.mode, 0)
   putOctal(block, FIELD.uid, 0)
   putOctal(block, FIELD.gid, 0)
   putOctal(block, FIELD.size, size)
@@ -291,6 +291,15 @@ function putText(block: Uint8Array, at: number, text: string): void {
 
 function putAscii(block: Uint8Array, at: number, text: string): void {
   for (let i = 0; i < text.length; i++) block[at + i] = text.charCodeAt(i)
+}
+
+/** Beside the entry, under a name of its own: what Go's archive/tar, and so every layer of BuildKit's, has there. */
+function paxHeaderName(path: string): string {
+  const at = path.lastIndexOf('/') + 1
+  const directory = path.slice(0, at).replace(/\/+$/, '')
+  const name = path.slice(at)
+  const parts = [directory === '.' ? '' : directory, 'PaxHeaders.0', name]
+  return asciiPart(parts.filter((part) => part !== '').join('/')).replace(/\/+$/, '')
 }
 
 /** What a reader without PAX shows: the first 100 ASCII characters. */
