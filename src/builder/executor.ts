@@ -65,6 +65,13 @@ export interface ExecRequest {
    * the exit code that came of it. For executors that work on a copy.
    */
   readonly stop?: AbortSignal | undefined
+  /** By this name others can `join` the run while it lasts, from this process or another. For executors with `sessions`. */
+  readonly session?: string | undefined
+  /**
+   * Runs beside the run of that name: in its root, mounts, processes and network, which this ends with. `view` says who is
+   * who; the effect is the other run's, and the result has no tree. Refused with EXECUTOR_CAPABILITY when there is none.
+   */
+  readonly join?: string | undefined
 }
 
 export interface HostMount {
@@ -103,6 +110,8 @@ export interface ExecutorCapabilities {
   readonly hostMounts?: boolean
   /** The limits that it keeps. Default none. */
   readonly limits?: readonly ('memory' | 'pids' | 'cpus')[]
+  /** Runs can have others beside them. Default false. */
+  readonly sessions?: boolean
 }
 
 /**

@@ -7,7 +7,7 @@ import { graft } from './attachments.js'
 import { CONTAINER_KIND, commandOf, KILLED, type ContainerInfo, type ContainerSettings } from './container.js'
 import { createContainer, type CreateContainerOptions } from './create.js'
 import { LogWriter, openLog } from './logs.js'
-import { claimContainer, openedHere, type Container } from './open.js'
+import { claimContainer, openedHere, readContainer, type Container } from './open.js'
 import { findContainer } from './records.js'
 import { removeOpened } from './remove.js'
 
@@ -130,8 +130,9 @@ export interface ExecOptions extends RunOptions {
 }
 
 /**
- * Runs a further command in a container, whether or not its own runs. Where this process has the container open, the
- * command shares its files at once; a container that another process has open is busy. Output is not logged.
+ * Runs a further command in a container, whether or not its own runs. Beside a command in the sandbox, of this process or
+ * another, it runs in the same root and namespaces. Where this process has the container open, the command shares its files
+ * at once; one that another process has open without a sandbox is busy. Output is not logged.
  *
  * @throws as `startContainer`
  * @throws ContainerError CONTAINER_RUNNING when an executor that works on a copy would run beside another command
@@ -144,22 +145,52 @@ export async function execInContainer(
 ): Promise<RunResult> {
   const { id } = await findContainer(store, idOrName)
   const here = openedHere(store, id)
+  const beside = await execBeside(store, id, argv, options)
+  if (beside !== undefined) return beside
   const container = here ?? (await claimContainer(store, id))
   try {
-    const { settings } = container.info
-    const env = new Map([...settings.env, ...Object.entries(options.env ?? {})])
-    const own = {
-      ...settings,
-      env: [...env],
-      cwd: options.cwd ?? settings.cwd,
-      user: options.user ?? settings.user,
-    }
-    const outcome = await execute(container, argv, own, options)
+    const outcome = await execute(container, argv, settingsOfExec(container.info, options), options)
     await container.save()
     return { info: container.info, ...outcome }
   } finally {
     if (here === undefined) await container.close()
   }
+}
+
+function settingsOfExec({ settings }: ContainerInfo, options: ExecOptions): ContainerSettings {
+  const env = new Map([...settings.env, ...Object.entries(options.env ?? {})])
+  const cwd = options.cwd ?? settings.cwd
+  return { ...settings, env: [...env], cwd, user: options.user ?? settings.user }
+}
+
+/**
+ * Where an executor works on a copy of the container's files, in this process or another, the command joins what runs
+ * there. @returns `undefined` when there is nothing to join
+ */
+async function execBeside(
+  store: Store,
+  id: string,
+  argv: readonly string[],
+  options: ExecOptions,
+): Promise<RunResult | undefined> {
+  const executors = [options.executor].flat().filter(({ capabilities }) => capabilities.sessions === true)
+  const { info, tree } = await readContainer(store, id)
+  if (info.status !== 'running' || executors.length === 0) return undefined
+  const settings = settingsOfExec(info, options)
+  for (const executor of executors) {
+    try {
+      const { exitCode, oomKilled = false } = await executor.run({
+        ...requestOf(id, UnionView.open(tree), argv, settings, options),
+        mounts: [],
+        join: id,
+        stop: options.stop,
+      })
+      return { info, exitCode, oomKilled }
+    } catch (error) {
+      if (!isRefusal(error)) throw error
+    }
+  }
+  return undefined
 }
 
 /** Asks the executors in turn. @returns the exit code; the container's files are as the command left them */
@@ -272,6 +303,7 @@ const runOnCopy: Run = async (container, executor, argv, settings, options) => {
       })),
       hostMounts: binds.map(({ source, target, readOnly }) => ({ source, target, readonly: readOnly })),
       readOnlyRoot: settings.readOnlyRoot,
+      session: container.id,
       stop: options.stop,
     })
     .catch((error: unknown) => {

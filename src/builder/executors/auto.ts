@@ -36,7 +36,7 @@ function hasProgram(request: ExecRequest): boolean {
 async function sandboxProblem(request: ExecRequest): Promise<string> {
   const { works, missing } = await checkSandbox()
   if (!works) return `the sandbox needs ${missing.join(', ')}`
-  return hasProgram(request) ? '' : `the root has no ${request.argv[0]!}`
+  return request.join !== undefined || hasProgram(request) ? '' : `the root has no ${request.argv[0]!}`
 }
 
 /**

@@ -11,6 +11,7 @@ const KNOWN: Readonly<Record<string, ExecutorCapabilities>> = {
     worksOnCopy: true,
     hostMounts: true,
     limits: ['memory', 'pids', 'cpus'],
+    sessions: true,
   },
   functions: {
     mounts: ['bind', 'cache', 'tmpfs', 'secret', 'ssh'],
@@ -25,7 +26,10 @@ const KNOWN: Readonly<Record<string, ExecutorCapabilities>> = {
 }
 
 /** The part of a request that not every executor can meet. */
-export type Requirements = Pick<ExecRequest, 'mounts' | 'network' | 'hostMounts' | 'readOnlyRoot' | 'limits'>
+export type Requirements = Pick<
+  ExecRequest,
+  'mounts' | 'network' | 'hostMounts' | 'readOnlyRoot' | 'limits' | 'join'
+>
 
 /** What of a request is beyond an executor, as people name it; `undefined` when nothing is. */
 export function missingCapability(
@@ -37,6 +41,7 @@ export function missingCapability(
   if (!capabilities.networks.includes(request.network)) return `RUN --network=${request.network}`
   const limit = missingLimit(capabilities, request.limits ?? {})
   if (limit !== undefined) return limit
+  if (request.join !== undefined && capabilities.sessions !== true) return 'a command beside another'
   if (capabilities.hostMounts === true) return undefined
   if ((request.hostMounts?.length ?? 0) > 0) return 'folders of the host'
   return request.readOnlyRoot === true ? 'a read-only root' : undefined

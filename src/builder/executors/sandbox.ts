@@ -36,6 +36,7 @@ export function sandboxExecutor(options: SandboxOptions): Executor {
       worksOnCopy: true,
       hostMounts: true,
       limits: ['memory', 'pids', 'cpus'],
+      sessions: true,
     },
     async run(request): Promise<ExecResult> {
       throwIfAborted(request.signal)

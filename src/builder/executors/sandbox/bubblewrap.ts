@@ -2,6 +2,7 @@
 import type { ExecRequest } from '../../executor.js'
 import type { Identity } from '../accounts.js'
 import { HOSTNAME } from '../hosts.js'
+import { PID_NAMESPACE_FD } from './launch.js'
 
 /** What Docker leaves to a container's root by default. */
 const CAPABILITIES = [
@@ -45,6 +46,7 @@ export function bubblewrapArguments(
   request: Pick<ExecRequest, 'argv' | 'env' | 'cwd' | 'network' | 'readOnlyRoot'>,
   identity: Identity,
   files: SandboxFiles,
+  isJoining = false,
 ): BubblewrapCommand {
   const args = ['--bind', files.merged, '/', '--dev', '/dev', '--proc', '/proc']
   for (const { from, to, writable } of files.shown) args.push(writable ? '--bind' : '--ro-bind', from, to)
@@ -52,9 +54,14 @@ export function bubblewrapArguments(
   args.push(...becomeUser.binds)
   // What is mounted in it stays as it is.
   if (request.readOnlyRoot === true) args.push('--remount-ro', '/')
-  args.push('--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try')
-  if (request.network === 'none') args.push('--unshare-net')
-  args.push('--hostname', HOSTNAME, '--die-with-parent', '--new-session')
+  // The block, which a namespace cannot give, is over at once, and closes the descriptor for the command.
+  if (isJoining) args.push('--pidns', String(PID_NAMESPACE_FD), '--block-fd', String(PID_NAMESPACE_FD))
+  else {
+    args.push('--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try')
+    if (request.network === 'none') args.push('--unshare-net')
+    args.push('--hostname', HOSTNAME)
+  }
+  args.push('--die-with-parent', '--new-session')
   args.push('--cap-drop', 'ALL', ...CAPABILITIES.flatMap((name) => ['--cap-add', `CAP_${name}`]))
   args.push('--clearenv', ...request.env.flatMap(([name, value]) => ['--setenv', name, value]))
   args.push('--chdir', request.cwd)

@@ -14,8 +14,10 @@ export interface Execution {
   /** bubblewrap's. */
   readonly options: readonly string[]
   readonly secrets: readonly SecretFile[]
-  /** Called when the mounts are there and nothing has begun. */
-  readonly onReady: () => void
+  /** It is a second command in another run's namespaces: what it leaves behind ends with that run. */
+  readonly isJoined: boolean
+  /** Called when the mounts are there and nothing has begun, with the process that all others are below. */
+  readonly onReady: (pid: number) => void
 }
 
 /**
@@ -29,11 +31,14 @@ export async function execute(execution: Execution, request: ExecRequest): Promi
   const gate = new Gate(child, request, execution.onReady)
   const kill = (): boolean => {
     gate.close()
+    // Others of its processes may hold the pipes for as long as the run lasts that they are in.
+    if (execution.isJoined)
+      child.once('exit', () => [child.stdout, child.stderr].forEach((pipe) => pipe?.destroy()))
     return child.kill('SIGKILL')
   }
   const timer = timeoutMs === undefined ? undefined : setTimeout(() => ((timedOut = true), kill()), timeoutMs)
   signal?.addEventListener('abort', kill, { once: true })
-  const endStop = listenToStop(request.stop, child, kill)
+  const endStop = listenToStop(request.stop, child, execution.isJoined, kill)
   try {
     const code = await new Promise<number>((resolve, reject) => {
       child.once('error', reject)
@@ -72,11 +77,11 @@ class Gate {
   said = ''
   readonly #stream: Duplex
 
-  constructor(child: ChildProcess, { onOutput }: ExecRequest, onReady: () => void) {
+  constructor(child: ChildProcess, { onOutput }: ExecRequest, onReady: (pid: number) => void) {
     this.#stream = (child.stdio as readonly unknown[])[GATE_FD] as Duplex
     this.#stream.on('error', () => undefined)
     this.#stream.once('data', () => {
-      onReady()
+      onReady(child.pid!)
       this.passed = true
       this.#stream.end('go\n')
     })
@@ -96,13 +101,18 @@ class Gate {
 const STOP_GRACE_MS = 10_000
 
 /** @returns ends listening */
-function listenToStop(stop: AbortSignal | undefined, child: ChildProcess, kill: () => boolean): () => void {
+function listenToStop(
+  stop: AbortSignal | undefined,
+  child: ChildProcess,
+  isJoined: boolean,
+  kill: () => boolean,
+): () => void {
   if (stop === undefined) return () => {}
   let timer: NodeJS.Timeout | undefined
   const terminate = (): void => {
     timer = setTimeout(kill, STOP_GRACE_MS)
     // A command that has not begun yet hears nothing, and is asked again.
-    const ask = (): void => void (terminateCommand(child.pid!) && clearInterval(again))
+    const ask = (): void => void (terminateCommand(child.pid!, isJoined) && clearInterval(again))
     const again = setInterval(ask, 50)
     child.once('close', () => clearInterval(again))
     ask()

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { BuildError } from '../../../errors.js'
 
 const FOLDERS = ['/usr/local/bin', '/usr/bin', '/bin', '/usr/local/sbin', '/usr/sbin', '/sbin']
-const PROGRAMS = ['bwrap', 'unshare', 'mount', 'setpriv', 'tar', 'sh', 'bash'] as const
+const PROGRAMS = ['bwrap', 'unshare', 'mount', 'nsenter', 'setpriv', 'tar', 'sh', 'bash'] as const
 type Program = (typeof PROGRAMS)[number]
 
 export interface SandboxHost {
@@ -41,6 +41,7 @@ const PACKAGES: Readonly<Record<Program, string>> = {
   bwrap: 'bubblewrap',
   unshare: 'util-linux',
   mount: 'util-linux',
+  nsenter: 'util-linux',
   setpriv: 'util-linux',
   tar: 'tar',
   sh: 'dash',
@@ -110,12 +111,33 @@ export function namespaceCommand(host: SandboxHost, script: string, args: readon
     '--kill-child=KILL',
     '--propagation',
     'private',
+    // bubblewrap looks for its child in /proc, by the number that it has in this namespace.
+    '--mount-proc',
     programs.sh,
     '-c',
     script,
     'sh',
     ...args,
   ]
+}
+
+/**
+ * As `namespaceCommand`, in the namespaces of a run that is under way, but for its pid namespace: what has the files of the
+ * host around it must not be seen in there, for /proc/<pid>/root would lead to them. bubblewrap puts only the command in.
+ */
+export function joinCommand(
+  host: SandboxHost,
+  { outerPid, initPid }: { readonly outerPid: number; readonly initPid: number },
+  script: string,
+  args: readonly string[],
+): string[] {
+  const { programs, privileged } = host
+  const own = privileged ? [] : [`--user=/proc/${outerPid}/ns/user`, '--preserve-credentials']
+  const inner = ['ipc', 'uts', 'net', 'cgroup'].map((name) => `--${name}=/proc/${initPid}/ns/${name}`)
+  const enter = [programs.setpriv, '--pdeathsig', 'KILL', programs.nsenter, ...own]
+  const mounts = [`--mount=/proc/${outerPid}/ns/mnt`, ...inner, '--']
+  const copy = [programs.unshare, '--mount', '--propagation', 'private', '--mount-proc']
+  return [...enter, ...mounts, ...copy, programs.sh, '-c', script, 'sh', ...args]
 }
 
 /** A command on the same files as a sandbox has: as root, or as root of a user namespace. */

@@ -1,11 +1,13 @@
 // How a run is begun: the script that makes its mounts in namespaces of its own and then becomes bubblewrap. Pure.
-import { namespaceCommand, type SandboxHost } from './host.js'
+import { joinCommand, namespaceCommand, type SandboxHost } from './host.js'
 
 /** bubblewrap reads its options from here: a command line is seen by everybody, and some values are secrets. */
 export const OPTIONS_FD = 3
 export const GATE_FD = 4
 /** Only where there are secrets. */
 export const SECRETS_FD = 5
+/** The pid namespace that a command joins; opened when all others are closed. */
+export const PID_NAMESPACE_FD = 5
 
 /**
  * Closes all descriptors but the first three and bubblewrap's options. POSIX sh has no words for those beyond 9; where
@@ -15,9 +17,15 @@ const CLOSE_SMALL = `for path in /proc/self/fd/*; do
   case \${path##*/} in
     [012] | ${OPTIONS_FD}) ;;
     [4-9]) eval "exec \${path##*/}>&-" ;;
-    *) exec "$bash" --norc -p -c "$close_all" bash "$@" ;;
+    *) exec "$bash" --norc -p -c "$close_all" bash "$pidns" "$@" ;;
   esac
 done`
+
+/** Of bash and sh; the pid namespace's path, or nothing, is the first argument. */
+const BEGIN = `test -z "$1" || exec ${PID_NAMESPACE_FD}<"$1"
+shift
+unset PWD OLDPWD SHLVL _
+exec "$@"`
 
 const CLOSE_ALL = `for path in /proc/self/fd/*; do
   fd=\${path##*/}
@@ -27,11 +35,11 @@ const CLOSE_ALL = `for path in /proc/self/fd/*; do
     *) exec {fd}>&- ;;
   esac
 done
-unset PWD OLDPWD SHLVL _
-exec "$@"`
+${BEGIN}`
 
 /**
- * Arguments: bash, CLOSE_ALL, overlay options and its mount point, the steps before the command, `--`, the command.
+ * Arguments: bash, CLOSE_ALL, overlay options and its mount point, the pid namespace to join or nothing, the steps before the
+ * command, `--`, the command.
  *
  * It asks at the gate when the mounts are there: by then the kernel knows that the script must die with its parent, and
  * only who is alive, and has not been told to stop, answers. So no moment is left at which a kill could pass it by.
@@ -41,8 +49,9 @@ exec "$@"`
  */
 const START = `umask 022
 bash=$1 close_all=$2
-mount -t overlay overlay -o "$3" "$4" || exit 125
-shift 4
+test -z "$3" || mount -t overlay overlay -o "$3" "$4" || exit 125
+pidns=$5
+shift 5
 while test "$1" != --; do
   case $1 in
     tmpfs) mount -t tmpfs -o "$2" tmpfs "$3" || exit 125 ;;
@@ -55,11 +64,11 @@ shift
 echo ready >&${GATE_FD}
 read -r answer <&${GATE_FD} && test "$answer" = go || exit 125
 ${CLOSE_SMALL}
-unset PWD OLDPWD
-exec "$@"`
+set -- "$pidns" "$@"
+${BEGIN}`
 
 export interface Launch {
-  /** For mount(8), paths relative to the sandbox's folder. */
+  /** For mount(8), paths relative to the sandbox's folder; '' where it is mounted already. */
   readonly overlay: string
   /** Absolute. */
   readonly merged: string
@@ -73,16 +82,24 @@ export interface Launch {
   readonly command: readonly string[]
 }
 
-/** The whole argument vector; it is to be started in the sandbox's folder. */
-export function launchCommand(host: SandboxHost, launch: Launch): string[] {
+/**
+ * The whole argument vector; it is to be started in the sandbox's folder.
+ * @param beside  the run that it joins
+ */
+export function launchCommand(
+  host: SandboxHost,
+  launch: Launch,
+  beside?: { readonly outerPid: number; readonly initPid: number },
+): string[] {
   const { bash, bwrap } = host.programs
   const memory =
     launch.secrets === '' ? [] : ['tmpfs', 'mode=0700', launch.secrets, 'secrets', '', launch.secrets]
-  return namespaceCommand(host, START, [
+  const args = [
     bash,
     CLOSE_ALL,
     launch.overlay,
     launch.merged,
+    beside === undefined ? '' : `/proc/${beside.initPid}/ns/pid`,
     ...launch.tmpfs.flatMap(({ options, at }) => ['tmpfs', options, at]),
     ...memory,
     ...launch.groups.flatMap((path) => ['cgroup', '', path]),
@@ -92,5 +109,6 @@ export function launchCommand(host: SandboxHost, launch: Launch): string[] {
     String(OPTIONS_FD),
     '--',
     ...launch.command,
-  ])
+  ]
+  return beside === undefined ? namespaceCommand(host, START, args) : joinCommand(host, beside, START, args)
 }

@@ -28,6 +28,7 @@ import { launchCommand } from './launch.js'
 import { findPlaces, type AgentSocket, type MemoryPlace, type Places } from './places.js'
 import { materialiseLayers, unpackChanges, writeRoot, type RootfsOptions } from './rootfs.js'
 import { GROUPS_FILE, ownName, removeStale } from './scratch.js'
+import { findSession, writeSession } from './session.js'
 import { markUpper, readUpperFolder } from './upper.js'
 
 /** A folder with layers and runs, and what runs in it. */
@@ -46,6 +47,7 @@ export class Sandbox {
     if (!this.#host.privileged && identity.uid !== 0) throw unprivilegedUser(request.user)
     if (!this.#cleaned) removeStale(this.#options.folder, this.#host)
     this.#cleaned = true
+    if (request.join !== undefined) return this.#join(request, request.join, identity)
     const name = ownName(this.#options.folder)
     const run = join(this.#options.folder, 'runs', name)
     for (const name of ['upper', 'work', 'merged']) mkdirSync(join(run, name), { recursive: true })
@@ -90,13 +92,42 @@ export class Sandbox {
       folder: this.#options.folder,
       options: bubblewrap.options,
       secrets: places.secrets,
-      onReady: () => void (isTouched = markUpper(upper)),
+      isJoined: false,
+      onReady: (pid: number) => {
+        isTouched = markUpper(upper)
+        const { session: name, readOnlyRoot = false } = request
+        if (name === undefined) return
+        writeSession(run, { name, pid, shown: files.shown, readOnlyRoot, groups: groups?.procs ?? [] })
+      },
     }
     const exitCode = await execute(execution, request).finally(closeAgents)
     const oomKilled = groups?.oomKilled
     if (!isTouched()) return { exitCode, tree: before, oomKilled }
     const changes = await readUpperFolder(this.#host, upper, run, before.root)
     return { exitCode, tree: changes.length === 0 ? before : applyChangeset(before, changes), oomKilled }
+  }
+
+  async #join(request: ExecRequest, name: string, identity: Identity): Promise<ExecResult> {
+    const session = await findSession(this.#options.folder, name)
+    if (session === undefined) throw noSession(name)
+    const { run, shown, readOnlyRoot, groups } = session
+    const merged = join(run, 'merged')
+    const files = { merged, shown, setpriv: this.#helperFor(identity) }
+    const bubblewrap = bubblewrapArguments({ ...request, readOnlyRoot }, identity, files, true)
+    const launch = { overlay: '', merged, tmpfs: [], secrets: '', groups, command: bubblewrap.command }
+    const execution = {
+      command: launchCommand(this.#host, launch, session),
+      folder: this.#options.folder,
+      options: bubblewrap.options,
+      secrets: [],
+      isJoined: true,
+      onReady: () => {},
+    }
+    const exitCode = await execute(execution, request).catch((error: unknown) => {
+      // Its namespaces ended before we were in them.
+      throw error instanceof BuildError && error.code === 'EXECUTOR_MISSING' ? noSession(name, error) : error
+    })
+    return { exitCode, tree: request.view.snapshot() }
   }
 
   /** Lower directories, topmost first: what the view has beyond its layers, then the layers. */
@@ -139,8 +170,11 @@ export class Sandbox {
     for (const [index, { target }] of places.sockets.entries()) {
       shown.push({ from: join(run, socketName(index)), to: target, writable: true })
     }
-    const isRoot = identity.uid === 0 && identity.gid === 0
-    return { merged, shown, setpriv: isRoot ? undefined : helper(this.#host) }
+    return { merged, shown, setpriv: this.#helperFor(identity) }
+  }
+
+  #helperFor({ uid, gid }: Identity): SandboxFiles['setpriv'] {
+    return uid === 0 && gid === 0 ? undefined : helper(this.#host)
   }
 }
 
@@ -205,6 +239,17 @@ function helper(host: SandboxHost): NonNullable<SandboxFiles['setpriv']> {
     `the libraries of ${program} cannot be found, which RUN needs under USER`,
     {
       data: { executor: 'sandbox', missing: ['ldd'] },
+    },
+  )
+}
+
+function noSession(name: string, cause?: unknown): BuildError {
+  return new BuildError(
+    'EXECUTOR_CAPABILITY',
+    `the sandbox has no run ${name} that a command could be beside`,
+    {
+      data: { executor: 'sandbox', feature: 'a command beside another', able: [], session: name },
+      cause,
     },
   )
 }

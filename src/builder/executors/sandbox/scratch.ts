@@ -49,6 +49,11 @@ function declareOwner(folder: string): string {
   return id
 }
 
+/** Whether the process that a name in `runs/` belongs to lives; `undefined` when that cannot be known. */
+export function isOwnAlive(folder: string, name: string): boolean | undefined {
+  return isAlive(join(folder, 'owners', name.slice(0, ID_LENGTH)))
+}
+
 /** Removes what processes that have gone have left. Their mounts went with their namespaces. */
 export function removeStale(folder: string, host: SandboxHost): void {
   const abandoned = new Map<string, boolean>()

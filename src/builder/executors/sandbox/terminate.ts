@@ -1,26 +1,52 @@
-// Asking a sandbox's command to end. bubblewrap does not pass signals on, and its own first process takes none. Effect.
+// The processes of a sandbox, seen from outside, and asking its command to end: bubblewrap does not pass signals on, and its
+// own first process takes none. Effect.
 import { readFileSync } from 'node:fs'
 
-/**
- * Sends SIGTERM to the command below a process: the child of bubblewrap's own process 1 in its pid namespace.
- * @returns whether there was one; it may not have begun yet
- */
-export function terminateCommand(pid: number): boolean {
+/** bubblewrap, and its own process 1, the first in the command's pid namespace. */
+export interface SandboxInit {
+  readonly outerPid: number
+  readonly initPid: number
+}
+
+/** Looks for them below a process that we started. `undefined` when they are not there yet, or no more. */
+export function findInit(pid: number): SandboxInit | undefined {
   const parent = processOf(pid)
-  const isFirst = parent.name === 'bwrap' && parent.ids.at(-1) === '1'
   for (const child of childrenOf(pid)) {
     // bubblewrap may itself be the first in a namespace around; its child is then the first of an inner one.
-    if (isFirst && processOf(child).ids.length === parent.ids.length) {
-      try {
-        process.kill(child, 'SIGTERM')
-      } catch {
-        // It has ended meanwhile.
-      }
-      return true
-    }
-    if (terminateCommand(child)) return true
+    const { name, ids } = processOf(child)
+    const isFirst = name === 'bwrap' && ids.at(-1) === '1' && ids.length > parent.ids.length
+    if (parent.name === 'bwrap' && isFirst) return { outerPid: pid, initPid: child }
+    const found = findInit(child)
+    if (found !== undefined) return found
   }
-  return false
+  return undefined
+}
+
+/** bubblewrap without a pid namespace of its own has the command for its child. */
+function findJoined(pid: number): number | undefined {
+  const isBubblewrap = processOf(pid).name === 'bwrap'
+  for (const child of childrenOf(pid)) {
+    const found = isBubblewrap && processOf(child).name !== 'bwrap' ? child : findJoined(child)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+/**
+ * Sends SIGTERM to the command of the sandbox below a process.
+ * @param isJoined  whether it is a second command in another's namespaces
+ * @returns whether there was one; it may not have begun yet
+ */
+export function terminateCommand(pid: number, isJoined: boolean): boolean {
+  const init = isJoined ? undefined : findInit(pid)
+  const command = isJoined ? findJoined(pid) : init && childrenOf(init.initPid)[0]
+  if (command === undefined) return false
+  try {
+    process.kill(command, 'SIGTERM')
+  } catch {
+    // It has ended meanwhile.
+  }
+  return true
 }
 
 /** @see proc(5), /proc/pid/status, NSpid: the ids in each namespace, the innermost last */
