@@ -15,8 +15,6 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { checkPkgFilesIntegrity, createCafs } from '@pnpm/store.cafs'
-import cacache from 'cacache'
 import {
   checkStore,
   createMemoryStore,
@@ -175,6 +173,9 @@ async function* smallBlobs(quick) {
 /** Without any sync, beside stores that do not sync. */
 async function unsynced(folder, blobs) {
   for (const name of ['raw/tmp', 'raw/blobs']) mkdirSync(join(folder, name), { recursive: true })
+  // Only this group needs them.
+  const { default: cacache } = await import('cacache')
+  const { checkPkgFilesIntegrity, createCafs } = await import('@pnpm/store.cafs')
   const store = await openDiskStore(join(folder, 'store'), { durability: 'none' })
   const [npm, pnpm] = [join(folder, 'cacache'), join(folder, 'pnpm')]
   const cafs = createCafs(pnpm)

@@ -153,8 +153,8 @@ class FlatChildren implements Children {
 
   static from(map: ReadonlyMap<string, TreeNode>): FlatChildren {
     // Arrays of the exact length: a spread of an iterator leaves room for half as much again.
-    const names = Array.from<string>({ length: map.size })
-    const nodes = Array.from<TreeNode>({ length: map.size })
+    const names = Array<string>(map.size)
+    const nodes = Array<TreeNode>(map.size)
     let at = 0
     let linked = false
     for (const [name, node] of map) {

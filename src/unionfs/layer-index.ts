@@ -19,6 +19,7 @@ import {
   type Sections,
   type Xxh64,
 } from './layer-index-format.js'
+import type { IndexRows } from './tree-from-index.js'
 import { SharedMeta, TreeNode, type ContentSource, type NodeKind, type Origin, type Xattrs } from './node.js'
 
 export interface DecodeOptions {
@@ -60,7 +61,14 @@ interface MetaRecord {
   readonly shared: SharedMeta | undefined
 }
 
-class IndexReader implements ChangeSource {
+/** Positions in the lists that only some changes are in. */
+interface Cursor {
+  target: number
+  sha: number
+  hole: number
+}
+
+export class IndexReader implements ChangeSource, IndexRows {
   readonly #view: DataView
   readonly #bytes: Uint8Array
   readonly #at: ReturnType<typeof layout>
@@ -68,7 +76,8 @@ class IndexReader implements ChangeSource {
   readonly #options: DecodeOptions
   /** Names of directories, names of changes, targets; each a slice that shares the text's memory. */
   readonly #strings: readonly string[]
-  readonly #dirs: readonly string[]
+  /** Paths of the directories; of the whole index, when first asked for. */
+  #dirs: readonly string[] | undefined
   readonly #metas: readonly MetaRecord[]
 
   constructor(bytes: Uint8Array, sections: Sections, options: DecodeOptions) {
@@ -78,37 +87,25 @@ class IndexReader implements ChangeSource {
     this.#counts = sections.counts
     this.#options = options
     this.#strings = decodePath(bytes.subarray(this.#at.text, this.#at.text + sections.textBytes)).split('\0')
-    this.#dirs = this.#readDirs()
     this.#metas = this.#readMetas()
   }
 
   *deletions(): Generator<Change> {
     if (!this.#metas.some((meta) => meta.kind > LINK)) return
-    const names = this.#counts.dirs
     for (let i = 0; i < this.#counts.n; i++) {
       const meta = this.#metaOf(i)
-      if (meta.kind > LINK) yield whole(meta.kind, this.#dirOf(i), this.#strings[names + i]!, '')
+      if (meta.kind > LINK) yield whole(meta.kind, this.#dirPathOf(i), this.nameOf(i), '')
     }
   }
 
   *entries(): Generator<Change> {
-    const names = this.#counts.dirs
-    let nextTarget = names + this.#counts.n
-    let nextSha = 0
-    let nextHole = 0
+    const cursor = this.#cursor()
     for (let i = 0; i < this.#counts.n; i++) {
-      const meta = this.#metaOf(i)
-      if (meta.kind > LINK) continue
-      const name = this.#strings[names + i]!
-      const target = HAS_TARGET[meta.kind] ? this.#strings[nextTarget++]! : ''
-      if (meta.kind === LINK) {
-        yield whole(LINK, this.#dirOf(i), name, target)
-        continue
-      }
-      const source = this.#indexAt(this.#at.holeOf, 2, nextHole) === i ? this.#holes(nextHole++) : undefined
-      const node = this.#node(i, meta, target, source)
-      if (this.#indexAt(this.#at.shaOf, 1, nextSha) === i) node.contentSha256 = this.#sha(nextSha++)
-      yield new PutChange(this.#dirOf(i), name, node)
+      const { kind } = this.#metaOf(i)
+      if (kind > LINK) continue
+      if (kind === LINK)
+        yield whole(LINK, this.#dirPathOf(i), this.nameOf(i), this.#strings[cursor.target++]!)
+      else yield new PutChange(this.#dirPathOf(i), this.nameOf(i), this.#make(i, cursor))
     }
   }
 
@@ -121,12 +118,56 @@ class IndexReader implements ChangeSource {
     })
   }
 
-  #dirOf(i: number): string {
-    return this.#dirs[this.#view.getUint32(this.#at.dir + i * 4, true)]!
+  get count(): number {
+    return this.#counts.n
+  }
+
+  get dirCount(): number {
+    return this.#counts.dirs
+  }
+
+  dirOf(index: number): number {
+    return this.#view.getUint32(this.#at.dir + index * 4, true)
+  }
+
+  nameOf(index: number): string {
+    return this.#strings[this.#counts.dirs + index]!
+  }
+
+  parentOf(row: number): number {
+    return this.#view.getUint32(this.#at.dirParent + row * 4, true)
+  }
+
+  dirNameOf(row: number): string {
+    return this.#strings[row]!
+  }
+
+  nodes(): ((index: number) => TreeNode) | undefined {
+    if (this.#metas.some((meta) => meta.kind >= LINK)) return undefined
+    const cursor = this.#cursor()
+    return (index) => this.#make(index, cursor)
+  }
+
+  #dirPathOf(i: number): string {
+    return (this.#dirs ??= this.#readDirs())[this.dirOf(i)]!
   }
 
   #metaOf(i: number): MetaRecord {
     return this.#metas[this.#view.getUint32(this.#at.meta + i * 4, true)]!
+  }
+
+  /** Where the next target, digest and sparse map are. */
+  #cursor(): Cursor {
+    return { target: this.#counts.dirs + this.#counts.n, sha: 0, hole: 0 }
+  }
+
+  #make(i: number, cursor: Cursor): TreeNode {
+    const meta = this.#metaOf(i)
+    const target = HAS_TARGET[meta.kind] ? this.#strings[cursor.target++]! : ''
+    const isSparse = this.#indexAt(this.#at.holeOf, 2, cursor.hole) === i
+    const node = this.#node(i, meta, target, isSparse ? this.#holes(cursor.hole++) : undefined)
+    if (this.#indexAt(this.#at.shaOf, 1, cursor.sha) === i) node.contentSha256 = this.#sha(cursor.sha++)
+    return node
   }
 
   /** Whose the next digest or sparse map is: both lists are in the order of the changes. */
@@ -138,19 +179,19 @@ class IndexReader implements ChangeSource {
   #node(i: number, meta: MetaRecord, target: string, holes: ContentSource | undefined): TreeNode {
     const view = this.#view
     const at = this.#at
-    const size = view.getFloat64(at.size + i * 8, true)
+    const size = small(view.getFloat64(at.size + i * 8, true))
     const hasContent = meta.kind === 0 && size > 0
     const own = hasContent ? (holes ?? this.#options.source) : HAS_TARGET[meta.kind] ? target : undefined
-    const offset = hasContent && holes === undefined ? view.getFloat64(at.offset + i * 8, true) : 0
-    const sec = view.getFloat64(at.mtimeSec + i * 8, true)
+    const offset = hasContent && holes === undefined ? small(view.getFloat64(at.offset + i * 8, true)) : 0
+    const sec = small(view.getFloat64(at.mtimeSec + i * 8, true))
     return new TreeNode(meta.shared!, own, size, offset, sec, view.getUint32(at.mtimeNsec + i * 4, true))
   }
 
   #readDirs(): string[] {
     const out: string[] = ['']
     for (let i = 1; i < this.#counts.dirs; i++) {
-      const parent = out[this.#view.getUint32(this.#at.dirParent + i * 4, true)]!
-      const name = this.#strings[i]!
+      const parent = out[this.parentOf(i)]!
+      const name = this.dirNameOf(i)
       out.push(parent === '' ? name : `${parent}/${name}`)
     }
     return out
@@ -195,6 +236,12 @@ class IndexReader implements ChangeSource {
     const runs = Array.from({ length: number() }, () => ({ offset: number(), length: number() }))
     return new SparseContent({ dataOffset, runs, realSize }, this.#options.source)
   }
+}
+
+/** A number that was read as a double, as an integer where it is one of 32 bits: a double in a node costs 16 bytes more. */
+function small(value: number): number {
+  const integer = value | 0
+  return integer === value ? integer : value
 }
 
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))

@@ -13,15 +13,16 @@ import {
   type Store,
 } from '../store/index.js'
 import { applySource } from './apply.js'
-import type { Change, ChangeSource, Changeset } from './changeset.js'
+import type { Change, Changeset } from './changeset.js'
 import { containerdChanges } from './containerd-changes.js'
 import { diffTrees } from './diff.js'
 import { contentSourceOf, encodeLayer, type LayerPart } from './layer-codec.js'
 import type { Xxh64 } from './layer-index-format.js'
 import { encodeLayerIndex } from './layer-index-writer.js'
-import { decodeLayerIndex } from './layer-index.js'
+import { decodeLayerIndex, type IndexReader } from './layer-index.js'
 import { LayerIndexer, indexTar } from './layer-indexer.js'
 import { EMPTY_TREE, type Tree } from './tree.js'
+import { treeFromRows } from './tree-from-index.js'
 import { parseWhiteout } from './whiteout.js'
 
 /** A layer as images name it. */
@@ -76,7 +77,7 @@ async function addLayer(store: Store, below: Promise<Tree>, layer: LayerRef): Pr
   const [lower, archive] = await Promise.all([below, openLayerBlob(store, layer.descriptor, layer.diffID)])
   const changes = await readIndexed(store, layer.diffID, archive)
   try {
-    return applySource(lower, changes)
+    return treeFromRows(lower, changes) ?? applySource(lower, changes)
   } catch (error) {
     throw error instanceof LayerError ? located(error, archive, layer.diffID) : error
   }
@@ -114,7 +115,7 @@ export async function indexLayer(store: Store, layer: LayerRef): Promise<void> {
 const INDEX_KIND = 'layer-index'
 
 /** A layer's changeset by its index; a missing or damaged index is made anew. */
-async function readIndexed(store: Store, diffID: DiffID, archive: BlobReader): Promise<ChangeSource> {
+async function readIndexed(store: Store, diffID: DiffID, archive: BlobReader): Promise<IndexReader> {
   const xxh64 = await loadXxh64()
   const options = { source: contentSourceOf(archive), origin: { diffID }, xxh64 }
   const stored = store.sidecars.get(INDEX_KIND, hexOf(diffID))

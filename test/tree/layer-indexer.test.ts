@@ -8,15 +8,20 @@ import { LayerError } from '../../src/errors.js'
 import { bytesReader, createMemoryStore, scanTar, type TarEntry } from '../../src/store/index.js'
 import {
   EMPTY_TREE,
-  encodeLayer,
+  applyChangeset,
+  comparePaths,
   diffTrees,
+  encodeLayer,
   ingestLayer,
   openTree,
   readLayer,
 } from '../../src/unionfs/index.js'
+import { contentSourceOf } from '../../src/unionfs/layer-codec.js'
 import type { Xxh64 } from '../../src/unionfs/layer-index-format.js'
 import { encodeLayerIndex } from '../../src/unionfs/layer-index-writer.js'
+import { decodeLayerIndex } from '../../src/unionfs/layer-index.js'
 import { LayerIndexer, indexTar } from '../../src/unionfs/layer-indexer.js'
+import { treeFromRows } from '../../src/unionfs/tree-from-index.js'
 import { END, archive, block, entry, pax, type Header } from '../tar/craft.js'
 import { dump, trees } from './arbitrary.js'
 
@@ -218,6 +223,93 @@ test('a comment before each entry changes nothing: the plain reading of a header
     { numRuns: RUNS },
   )
 })
+
+/** What applying the archive's changes to nothing gives, and what its index gives straight. */
+function bothTrees(bytes: Uint8Array): { applied: unknown; direct: unknown } {
+  const index = decodeLayerIndex(indexTar(bytes, xxh64), { source: contentSourceOf(bytes), xxh64 })!
+  const direct = treeFromRows(EMPTY_TREE, index)
+  try {
+    return { applied: dump(applyChangeset(EMPTY_TREE, readLayer(bytes))), direct: direct && dump(direct) }
+  } catch (error) {
+    return { applied: error, direct: direct && dump(direct) }
+  }
+}
+
+describe('a tree made straight from an index is what applying its changes makes', () => {
+  test('of trees', () => {
+    let count = 0
+    fc.assert(
+      fc.property(trees, (tree) => {
+        const { applied, direct } = bothTrees(Buffer.concat([...encodeLayer(diffTrees(EMPTY_TREE, tree))]))
+        if (direct === undefined) return
+        count++
+        expect(direct).toEqual(applied)
+      }),
+      { numRuns: 300 },
+    )
+    expect(count).toBeGreaterThan(100)
+  })
+
+  const step = fc.record({
+    path: fc.array(fc.constantFrom('a', 'b', 'c'), { minLength: 1, maxLength: 3 }).map((at) => at.join('/')),
+    type: fc.constantFrom('0', '5', '5', '5', '2'),
+  })
+  const toPart = ({ path, type }: { path: string; type: string }) =>
+    block({ name: type === '5' ? `${path}/` : path, type, linkname: type === '2' ? 'b' : '' })
+
+  test('of entries in any order', () => {
+    const counts = { direct: 0, applied: 0 }
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 8 }), fc.boolean(), (steps, isSorted) => {
+        const order = isSorted ? steps.toSorted((a, b) => comparePaths(a.path, b.path)) : steps
+        const { applied, direct } = bothTrees(archive(block({ name: './', type: '5' }), ...order.map(toPart)))
+        if (direct !== undefined) expect(direct).toEqual(applied)
+        counts[direct === undefined ? 'applied' : 'direct']++
+      }),
+      { numRuns: RUNS },
+    )
+    expect(counts.direct).toBeGreaterThan(RUNS / 20)
+    expect(counts.applied).toBeGreaterThan(RUNS / 20)
+  })
+
+  test.each([
+    ['a directory of many', [block({ name: 'd/', type: '5' }), ...many('d', 2000)], true],
+    ['no directory', [block({ name: 'd/f' })], false],
+    ['a file in place of one', [block({ name: 'd' }), block({ name: 'd/f' })], false],
+    [
+      'a symlink in place of one',
+      [block({ name: 'd', type: '2', linkname: '.' }), block({ name: 'd/f' })],
+      false,
+    ],
+    ['a name twice', [block({ name: 'a' }), block({ name: 'a' })], false],
+    ['names out of order', [block({ name: 'b' }), block({ name: 'a' })], false],
+    ['a whiteout', [block({ name: '.wh.a' })], false],
+    ['a hard link', [block({ name: 'a' }), block({ name: 'b', type: '1', linkname: 'a' })], false],
+    ['a directory without entries', [block({ name: 'd/', type: '5' }), block({ name: 'e' })], true],
+    [
+      'breadth first',
+      ['a/', 'b/', 'a/f'].map((name) => block({ name, type: name.endsWith('/') ? '5' : '0' })),
+      false,
+    ],
+    ['nothing', [], true],
+  ])('%s', (_, parts, isDirect) => {
+    const { applied, direct } = bothTrees(archive(...parts))
+    expect(direct !== undefined).toBe(isDirect)
+    if (isDirect) expect(direct).toEqual(applied)
+  })
+
+  test('not on top of something', () => {
+    const below = applyChangeset(EMPTY_TREE, readLayer(archive(block({ name: 'x' }))))
+    const bytes = archive(block({ name: 'y' }))
+    const index = decodeLayerIndex(indexTar(bytes, xxh64), { source: contentSourceOf(bytes), xxh64 })!
+    expect(treeFromRows(below, index)).toBeUndefined()
+  })
+})
+
+function many(dir: string, count: number): Uint8Array[] {
+  const names = Array.from({ length: count }, (_, i) => `${dir}/${i}`).sort()
+  return names.map((name) => block({ name }))
+}
 
 describe('ingestLayer', () => {
   const KIND = 'layer-index'
