@@ -131,6 +131,8 @@ export interface SourceLocation {
   readonly range: SourceRange
   /** The text of the line at `range.start`, without its line end. */
   readonly line: string
+  /** The lines that BuildKit names for the error, where they are not those of `range`; none when it names none. */
+  readonly buildkitLines?: readonly number[]
 }
 
 /** An error in the text of a Dockerfile or ignore file. Always has a place. */

@@ -11,11 +11,17 @@ import {
   timestampOf,
   type DispatchContext,
 } from './dispatch-context.js'
-import type { AddInstruction, CopyInstruction } from './dockerfile/index.js'
-import { parseGitReference, type GitReference, type GitReferenceFault } from './git-url.js'
+import {
+  gitSource,
+  isHttpSource,
+  sourceFault,
+  transferFault,
+  type AddInstruction,
+  type CopyInstruction,
+} from './dockerfile/index.js'
+import type { GitReference, GitReferenceFault } from './git-url.js'
 import type { CopyAction, PlacedAction } from './key.js'
 import { NO_FOLDERS, type FileDefinition } from './op-factory.js'
-import { parseModeChange } from './ops/chmod.js'
 import { parseOwner } from './ops/owner.js'
 import { internalLabel, type Command, type StageState } from './state.js'
 import type { Edge, VertexLabel } from './vertex.js'
@@ -159,7 +165,7 @@ class Transferred {
     private readonly label: VertexLabel,
   ) {
     const { chown, exclude } = instruction
-    this.checkChecksum()
+    this.refuse(transferFault(instruction))
     this.flags = {
       dest: destinationOf(state.directory, instruction.dest),
       owner: chown === undefined || chown === '' ? undefined : parseOwner(chown, builder.base),
@@ -170,9 +176,10 @@ class Transferred {
   }
 
   add(path: string): void {
+    this.refuse(sourceFault(this.instruction, path))
     const git = gitSource(path)
     if (git !== undefined) this.addGit(git)
-    else if (/^https?:\/\//.test(path)) this.addHttp(path)
+    else if (isHttpSource(path)) this.addHttp(path)
     else this.addLocal(path)
   }
 
@@ -230,7 +237,6 @@ class Transferred {
   }
 
   private addHttp(url: string): void {
-    if (this.instruction.kind === 'copy') this.fail("source can't be a URL for COPY")
     const filename = fileNameOf(url)
     const checksum = this.instruction.kind === 'add' ? this.instruction.checksum : undefined
     const { location } = this.command
@@ -246,7 +252,7 @@ class Transferred {
 
   private addGit(reference: GitReference | GitReferenceFault): void {
     const { instruction } = this
-    if (instruction.kind === 'copy') this.fail("source can't be a git ref for COPY")
+    if (instruction.kind === 'copy') return
     if (reference.kind === 'invalid') {
       throw new DockerfileError('ARGUMENT_INVALID', reference.reason, this.command.location)
     }
@@ -302,49 +308,16 @@ class Transferred {
   private mode(): { readonly mode: number; readonly modeStr?: string } {
     const { chmod } = this.instruction
     if (chmod === undefined || chmod === '') return { mode: -1 }
-    if (/^[0-7]+$/.test(chmod)) {
-      const mode = Number.parseInt(chmod, 8)
-      return mode <= 0o7777 ? { mode } : this.failMode(chmod)
-    }
-    if (/^\d/.test(chmod)) return this.failMode(chmod)
-    if (parseModeChange(chmod) === undefined)
-      return this.fail(
-        `invalid chmod parameter: '${chmod}', neither octal nor symbolic as in chmod(1): invalid syntax`,
-      )
-    return { mode: -1, modeStr: chmod }
+    return /^[0-7]+$/.test(chmod) ? { mode: Number.parseInt(chmod, 8) } : { mode: -1, modeStr: chmod }
   }
 
-  private failMode(chmod: string): never {
-    return this.fail(`invalid chmod parameter: '${chmod}'. it should be octal string and between 0 and 07777`)
-  }
-
-  private checkChecksum(): void {
-    if (this.instruction.kind !== 'add' || this.instruction.checksum === undefined) return
-    const [source] = this.instruction.sources
-    if (this.instruction.sources.length !== 1) this.fail("checksum can't be specified for multiple sources")
-    const isGit = gitSource(source!) !== undefined
-    if (!/^https?:\/\//.test(source!) && !isGit) this.fail('checksum requires HTTP(S) or Git sources')
-    // A commit's digits are looked at when the commit is known.
-    if (isGit) return
-    const fault = digestFault(this.instruction.checksum)
-    if (fault !== undefined) this.fail(fault)
+  private refuse(fault: string | undefined): void {
+    if (fault !== undefined) throw new DockerfileError('FLAG_INVALID', fault, this.command.location)
   }
 
   private fail(message: string): never {
     throw new DockerfileError('FLAG_INVALID', message, this.command.location)
   }
-}
-
-const HEX_LENGTHS: Readonly<Record<string, number>> = { sha256: 64, sha384: 96, sha512: 128 }
-
-/** What is wrong with a checksum. @see opencontainers/go-digest Digest.Validate */
-function digestFault(text: string): string | undefined {
-  const match = /^([A-Za-z0-9_+.-]+):([A-Fa-f0-9]+)$/.exec(text)
-  if (match === null) return 'invalid checksum digest format'
-  const length = HEX_LENGTHS[match[1]!]
-  if (length === undefined) return 'unsupported digest algorithm'
-  if (match[2]!.length !== length) return 'invalid checksum digest length'
-  return /^[a-f0-9]+$/.test(match[2]!) ? undefined : 'invalid checksum digest format'
 }
 
 /** Relative to the working directory, cleaned; a trailing `/` or `/.` stays, because it says "into". */
@@ -360,10 +333,4 @@ function fileNameOf(url: string): string {
   const path = URL.canParse(url) ? decodeURIComponent(new URL(url).pathname) : ''
   const name = path.split('/').findLast((part) => part !== '')
   return name === undefined || name === '.' ? '__unnamed__' : name
-}
-
-/** `github.com/owner/repo` is a path here: only a build context may be written so. */
-function gitSource(path: string): GitReference | GitReferenceFault | undefined {
-  const reference = parseGitReference(path)
-  return reference?.kind === 'git' && reference.isPathLike ? undefined : reference
 }

@@ -245,7 +245,7 @@ function secretOf(
   command: Command,
 ): { readonly id: string; readonly target: string | undefined } {
   const target = mount.target === '' ? undefined : mount.target
-  const id = mount.source ?? mount.id ?? (target === undefined ? undefined : baseNameOf(target))
+  const id = mount.source ?? mount.id ?? (target === undefined ? undefined : baseNameOf(target) || '/')
   if (id === undefined || id === '') {
     throw new DockerfileError('FLAG_INVALID', 'one of source, target required', command.location)
   }

@@ -2,11 +2,18 @@
 // instruction, as BuildKit's frontend does it. Runs nothing; asks only where stages start.
 // @see moby/buildkit frontend/dockerfile/dockerfile2llb/convert.go toDispatchState
 import type { Platform } from '../descriptor.js'
-import { BuildError, ImageError } from '../errors.js'
+import { BuildError, DockerfileError, ImageError } from '../errors.js'
 import type { ImageConfig } from '../oci/index.js'
 import { dispatch, setDirectory, setUser } from './dispatch.js'
 import { edgeOf, type DispatchContext } from './dispatch-context.js'
-import { expandWord, locationOf, normalizePlatform, suggestion, type Dockerfile } from './dockerfile/index.js'
+import {
+  expandWord,
+  imageNameFault,
+  locationOf,
+  normalizePlatform,
+  suggestion,
+  type Dockerfile,
+} from './dockerfile/index.js'
 import type { EnvList } from './env-list.js'
 import { draftOfImage, emptyDraft, type ImageDraft } from './image-draft.js'
 import type { OpFactory, ResolvedSource, SourceResolver } from './op-factory.js'
@@ -58,7 +65,9 @@ export async function planBuild(dockerfile: Dockerfile, options: PlanOptions): P
 }
 
 /** @see moby/buildkit frontend/dockerfile/dockerfile2llb/convert.go commonImageNames */
-const COMMON_IMAGES = ['alpine', 'busybox', 'centos', 'debian', 'golang', 'ubuntu', 'fedora']
+const COMMON_IMAGES = ['alpine', 'busybox', 'centos', 'debian', 'golang', 'ubuntu', 'fedora'].flatMap(
+  (name) => [name, `${name}:latest`],
+)
 
 class Planner {
   private readonly platforms: BuildPlatforms
@@ -191,6 +200,13 @@ class Planner {
   }
 
   private async image(state: StageState, platform: Platform): Promise<ResolvedSource> {
+    const fault = isLayoutReference(state.baseName) ? undefined : imageNameFault(state.baseName)
+    if (fault !== undefined) {
+      const message = `failed to parse stage name ${JSON.stringify(state.baseName)}: ${fault}`
+      throw new DockerfileError('ARGUMENT_INVALID', message, state.location, {
+        data: { image: state.baseName },
+      })
+    }
     const key = `${state.baseName} ${JSON.stringify(platform)}`
     let resolved = this.resolvedImages.get(key)
     if (resolved === undefined) {
@@ -289,6 +305,11 @@ class Planner {
     const platform = implicitTarget ? target.image.platform : askedPlatform(target.image.platform, asked)
     target.image.platform = normalizePlatform(platform)
   }
+}
+
+/** `FROM oci-layout://PATH`, which BuildKit takes only as a named context. */
+function isLayoutReference(name: string): boolean {
+  return /^oci(?:-layout)?:/.test(name)
 }
 
 /** Triggers that the ONBUILD lines of a stage in this file leave for its child stages. */

@@ -30,7 +30,8 @@ export interface StageGraphOptions {
 export class StageGraph {
   readonly states: StageState[] = []
   private readonly byName = new Map<string, StageState>()
-  private readonly dependencies = new Map<StageState, { readonly on: StageState; readonly by: Command }[]>()
+  /** What each stage takes files from, with the last command that does. */
+  private readonly dependencies = new Map<StageState, Map<StageState, Command>>()
   private stageCount = 0
 
   constructor(
@@ -79,7 +80,7 @@ export class StageGraph {
       if (seen.has(state)) return
       seen.add(state)
       if (state.base !== undefined) visit(state.base)
-      for (const { on } of this.dependencies.get(state) ?? []) visit(on)
+      for (const on of this.dependencies.get(state)?.keys() ?? []) visit(on)
     }
     visit(target)
     return this.states.filter((state) => seen.has(state))
@@ -125,8 +126,8 @@ export class StageGraph {
         location,
       )
     }
-    // In any case: what has capitals could be no image either.
-    const state = new StageState(stage, name, this.byName.get(name.toLowerCase()), location)
+    // Names of stages are in lower case; a name with capitals finds none, as in BuildKit.
+    const state = new StageState(stage, name, this.byName.get(name), location)
     state.platform = this.platformOf(stage, location)
     state.ignoreCache = this.options.isNoCache(stage.name ?? '')
     state.count =
@@ -166,10 +167,10 @@ export class StageGraph {
     isOnBuild: boolean,
   ): Command {
     const command = { instruction, location, isOnBuild, sources: this.sourcesOf(instruction, location) }
-    const known = this.dependencies.get(state) ?? []
+    const known = this.dependencies.get(state) ?? new Map<StageState, Command>()
     for (const source of command.sources) {
       if (source === undefined) continue
-      known.push({ on: source, by: command })
+      known.set(source, command)
       if (!this.states.includes(source)) this.add(source)
     }
     this.dependencies.set(state, known)
@@ -212,17 +213,20 @@ export class StageGraph {
   private refuseCircles(): void {
     const done = new Set<StageState>()
     const path = new Set<StageState>()
-    const visit = (state: StageState): void => {
-      if (done.has(state)) return
+    const visit = (state: StageState): Command | undefined => {
+      if (done.has(state)) return undefined
       done.add(state)
       path.add(state)
-      for (const { on, by } of this.dependencies.get(state) ?? []) {
-        if (path.has(on)) throw circular(on, by.location)
-        visit(on)
-      }
+      for (const [on, by] of this.dependencies.get(state) ?? [])
+        if (path.has(on) || visit(on) !== undefined) return by
       path.delete(state)
+      return undefined
     }
-    for (const state of this.states) visit(state)
+    // As in BuildKit the error names the stage that the search began with, and its step into the circle.
+    for (const state of this.states) {
+      const by = visit(state)
+      if (by !== undefined) throw circular(state, by.location)
+    }
   }
 }
 

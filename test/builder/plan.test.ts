@@ -217,7 +217,7 @@ describe('stages', () => {
 
   test('--target builds one stage; names are compared without case', async () => {
     const dockerfile =
-      'FROM scratch AS One\nCOPY f1 /one\nFROM ONE AS two\nCOPY f1 /two\nFROM scratch\nCOPY f1 /three\n'
+      'FROM scratch AS One\nCOPY f1 /one\nFROM one AS two\nCOPY f1 /two\nFROM scratch\nCOPY f1 /three\n'
     const paths = async (target: string | undefined) => [
       ...(await buildCase({ dockerfile, context: CONTEXT, options: { target } })).tree.root.children!.names(),
     ]
@@ -600,7 +600,7 @@ describe('errors', () => {
       {},
       'STAGE_CIRCULAR',
       /circular dependency detected on stage: a/,
-      4,
+      2,
     ],
     [
       'a stage that copies from itself',
@@ -627,7 +627,30 @@ describe('errors', () => {
       /nope/,
       2,
     ],
-    ['a base that is not a name', 'FROM Bad_Name!\n', {}, 'REFERENCE_INVALID', undefined, undefined],
+    [
+      'a base that is not a name',
+      'FROM Bad_Name!\n',
+      {},
+      'ARGUMENT_INVALID',
+      /^failed to parse stage name "Bad_Name!": invalid reference format: repository name \(library\/Bad_Name!\) must be/,
+      1,
+    ],
+    [
+      'a base in capitals is no stage, although names of stages have none',
+      'FROM scratch AS One\nFROM ONE\n',
+      {},
+      'ARGUMENT_INVALID',
+      /^failed to parse stage name "ONE"/,
+      2,
+    ],
+    [
+      'a circle is told by the stage that leads into it and the last line that does',
+      'FROM scratch AS a\nCOPY --from=b /x /y\nCOPY --from=b /x /y\nFROM scratch AS b\nCOPY --from=b /x /y\n',
+      {},
+      'STAGE_CIRCULAR',
+      /on stage: a$/,
+      3,
+    ],
     ['a blank base', 'ARG X\nFROM $X\n', {}, 'ARGUMENT_INVALID', /should not be blank/, 2],
     [
       'a variable in --from',

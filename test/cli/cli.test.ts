@@ -520,7 +520,7 @@ describe('why, what if, and mistakes', () => {
     }
     expect(report.warnings.map(({ ruleName }) => ruleName)).toEqual(['MaintainerDeprecated'])
     writeFileSync(join(context, '.dockerignore'), 'a\n')
-    dockerfile('FROM scratch\nCOPY a /\n')
+    dockerfile('# check=experimental=CopyIgnoredFile\nFROM scratch\nCOPY a /\n')
     expect(lamella(['build', '--check', context]).stdout).toContain('CopyIgnoredFile')
     dockerfile('FROM scratch\nCOPY sub /\n')
     expect(ok(['build', '--check', context]).stdout).toContain('no warnings')

@@ -23,6 +23,7 @@ interface Case {
 const ignore = (text: string): LintOptions => ({ ignore: createIgnoreMatcher(parseIgnoreFile(text)) })
 const args = (...pairs: readonly [string, string][]): LintOptions => ({ buildArgs: new Map(pairs) })
 const arm64: LintOptions = { images: () => ({ platform: { os: 'linux', architecture: 'arm64' } }) }
+const SYNTAX = '# syntax=docker/dockerfile:1\n'
 const DESCRIPTIONS = '# check=experimental=InvalidDefinitionDescription\n'
 const SIGNALS = 'to prevent unintended behavior related to OS signals'
 const ONLY_LAST = 'instructions should not be used in the same stage because only the last one will be used'
@@ -109,11 +110,8 @@ const told: readonly Case[] = [
   },
   {
     rule: 'UndefinedArgInFrom',
-    text: 'ARG VERSION=1\nFROM a:${VERSOIN}',
-    want: [
-      '2: Default value for ARG a:${VERSOIN} results in empty or invalid base image name',
-      "2: FROM argument 'VERSOIN' is not declared (did you mean VERSION?)",
-    ],
+    text: 'ARG VERSION=1\nFROM a${VERSOIN}',
+    want: ["2: FROM argument 'VERSOIN' is not declared (did you mean VERSION?)"],
   },
   {
     rule: 'UndefinedArgInFrom',
@@ -226,18 +224,24 @@ const told: readonly Case[] = [
   },
   {
     rule: 'CopyIgnoredFile',
-    text: 'FROM a\nCOPY x/a.md y /z/\nADD ./b.md /z/',
+    text: '# check=experimental=CopyIgnoredFile\nFROM a\nCOPY x/a.md y /z/\nADD ./b.md /z/',
+    options: ignore('x\n*.md\n!y'),
+    want: ['3: Attempting to Copy file "x/a.md" that is excluded by .dockerignore'],
+  },
+  {
+    rule: 'CopyIgnoredFile',
+    text: '# syntax=docker/dockerfile:1\nFROM a\nCOPY x/a.md y /z/\nADD ./b.md /z/',
     options: ignore('x\n*.md'),
     want: [
-      '2: Attempting to Copy file "x/a.md" that is excluded by .dockerignore',
-      '3: Attempting to Add file "b.md" that is excluded by .dockerignore',
+      '3: Attempting to Copy file "x/a.md" that is excluded by .dockerignore',
+      '4: Attempting to Add file "b.md" that is excluded by .dockerignore',
     ],
   },
   {
     rule: 'CopyIgnoredFile',
-    text: 'FROM a\nCOPY . /z/',
+    text: '# syntax=docker/dockerfile:1\nFROM a\nCOPY . /z/',
     options: ignore('*'),
-    want: ['2: Attempting to Copy file "." that is excluded by .dockerignore'],
+    want: ['3: Attempting to Copy file "." that is excluded by .dockerignore'],
   },
   {
     rule: 'InvalidDefinitionDescription',
@@ -314,11 +318,20 @@ const silent: readonly Omit<Case, 'want'>[] = [
   { rule: 'InvalidDefaultArgInFrom', text: 'ARG TAG\nFROM a${TAG}' },
   { rule: 'FromPlatformFlagConstDisallowed', text: 'FROM --platform=linux/arm64 a AS build-arm64' },
   { rule: 'FromPlatformFlagConstDisallowed', text: 'ARG P=linux/arm64\nFROM --platform=$P a' },
-  { rule: 'CopyIgnoredFile', text: 'FROM a\nCOPY . /z/\nCOPY y /z/', options: ignore('*.md') },
-  { rule: 'CopyIgnoredFile', text: 'FROM a\nCOPY x.md /z/', options: ignore('*.md\n!x.md') },
-  { rule: 'CopyIgnoredFile', text: 'FROM a AS b\nFROM a\nCOPY --from=b x.md /z/', options: ignore('*.md') },
-  { rule: 'CopyIgnoredFile', text: 'FROM a\nADD https://example.com/x.md /z/', options: ignore('**/*.md') },
-  { rule: 'CopyIgnoredFile', text: 'FROM a\nCOPY <<x.md /z/\nx.md', options: ignore('*.md') },
+  { rule: 'CopyIgnoredFile', text: 'FROM a\nCOPY x.md /z/', options: ignore('*.md') },
+  { rule: 'CopyIgnoredFile', text: `${SYNTAX}FROM a\nCOPY . /z/\nCOPY y /z/`, options: ignore('*.md') },
+  { rule: 'CopyIgnoredFile', text: `${SYNTAX}FROM a\nCOPY x.md /z/`, options: ignore('*.md\n!x.md') },
+  {
+    rule: 'CopyIgnoredFile',
+    text: `${SYNTAX}FROM a AS b\nFROM a\nCOPY --from=b x.md /z/`,
+    options: ignore('*.md'),
+  },
+  {
+    rule: 'CopyIgnoredFile',
+    text: `${SYNTAX}FROM a\nADD https://example.com/x.md /z/`,
+    options: ignore('**/*.md'),
+  },
+  { rule: 'CopyIgnoredFile', text: `${SYNTAX}FROM a\nCOPY <<x.md /z/\nx.md`, options: ignore('*.md') },
   { rule: 'InvalidDefinitionDescription', text: '# the build\nFROM a AS build' },
   {
     rule: 'InvalidDefinitionDescription',
@@ -400,9 +413,17 @@ describe('# check=', () => {
     }
   })
 
-  test('a rule that left the experiment still runs when it is named', () => {
-    const options = { ...ignore('x'), check: 'skip=all;experimental=CopyIgnoredFile' }
-    expect(names('FROM a AS B\nCOPY x /y', options)).toEqual(['CopyIgnoredFile'])
+  test('CopyIgnoredFile is an experiment of the bundled front end, and of the newest none', () => {
+    const text = 'FROM a AS B\nCOPY x /y'
+    const named = { ...ignore('x'), check: 'skip=all;experimental=CopyIgnoredFile' }
+    expect(names(text, named)).toEqual(['CopyIgnoredFile'])
+    expect(names(text, { ...named, check: 'skip=all' })).toEqual([])
+    expect(names(SYNTAX + text, named)).toEqual([])
+    expect(names(SYNTAX + text, ignore('x'))).toEqual(['StageNameCasing', 'CopyIgnoredFile'])
+    expect(names(text, { ...ignore('x'), buildArgs: new Map([['BUILDKIT_SYNTAX', 'a/b']]) })).toEqual([
+      'StageNameCasing',
+      'CopyIgnoredFile',
+    ])
   })
 
   test.each([
@@ -418,7 +439,9 @@ describe('# check=', () => {
     expect(error?.message).toBe(want && `failed to parse check options: ${want}`)
   })
 
-  test('an instruction can say what it is excused from', () => {
+  test('an instruction can say what it is excused from, but only to the newest front end', () => {
+    expect(lintDockerfile('FROM a\n# check=skip=JSONArgsRecommended\nCMD x').warnings).toHaveLength(1)
+    const names = (text: string): string[] => lintDockerfile(SYNTAX + text).warnings.map(({ rule }) => rule)
     expect(names('FROM a\n# check=skip=JSONArgsRecommended\nCMD x')).toEqual([])
     expect(names('FROM a\n# check=skip=JSONArgsRecommended reason: old\nCMD x')).toEqual([])
     expect(names('FROM a\n# check=skip=JSONArgsRecommended\nRUN x\nCMD x')).toEqual(['JSONArgsRecommended'])
@@ -579,6 +602,7 @@ Dockerfile:4
    3 |      x
    4 | >>> RUM y
 --------------------
+
 `,
     )
   })

@@ -67,7 +67,7 @@ describe('ports', () => {
     { spec: '1-3:80-81', message: 'invalid ranges specified for container and host Ports: 80-81 and 1-3' },
     { spec: '256.0.0.1:1:80', message: 'invalid IP address: 256.0.0.1' },
     { spec: '01.0.0.1:1:80', message: 'invalid IP address: 01.0.0.1' },
-    { spec: '[::1:1:80', message: 'invalid IP address [::1' },
+    { spec: '[::1:1:80', message: "invalid IP address [::1: address [::1:: missing ']' in address" },
     { spec: '1::2::3:1:80', message: 'invalid IP address: 1::2::3' },
   ])('$spec is refused', ({ spec, message }) => expect(messageOf(() => parsePort(spec))).toBe(message))
 

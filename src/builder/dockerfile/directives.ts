@@ -60,14 +60,17 @@ export class DirectiveReader {
     }
     const { name, value } = directive
     const range = this.#source.rangeOfLines(number)
+    // BuildKit counts a line only when it has read it.
+    const lines = [number - 1]
     if (this.#seen.has(name)) {
-      throw this.#source.error('DIRECTIVE_INVALID', `only one ${name} parser directive can be used`, range)
+      const message = `only one ${name} parser directive can be used`
+      throw this.#source.error('DIRECTIVE_INVALID', message, range, { lines })
     }
     this.#seen.add(name)
     if (name === 'escape') {
       if (value !== '\\' && value !== '`') {
         const message = `invalid escape token '${value}' does not match \` or \\`
-        throw this.#source.error('DIRECTIVE_INVALID', message, range, { data: { value } })
+        throw this.#source.error('DIRECTIVE_INVALID', message, range, { data: { value }, lines })
       }
       this.escape = value
     }

@@ -4,7 +4,7 @@
 import { DockerfileError, type SourceLocation } from '../../errors.js'
 import type { Escape } from './ast.js'
 import { replacePattern, trimPrefix, trimSuffix } from './shell-pattern.js'
-import { isBlank, isDigit, isLetter, isSpace, quote } from './text.js'
+import { isDigit, isLetter, isSpace, quote } from './text.js'
 
 export interface ExpandOptions {
   /** Default backslash. */
@@ -84,7 +84,13 @@ export function expandHeredoc(
   env: ReadonlyMap<string, string>,
   options: Pick<ExpandOptions, 'at'> = {},
 ): Expansion {
-  return expandWord(text, env, { ...options, plainQuotes: true })
+  return expandWord(text, env, { at: options.at, plainQuotes: true })
+}
+
+/** Variables that an expansion looked up and did not find before it failed with `error`. */
+export function unsetIn(error: unknown): readonly string[] {
+  const unset = error instanceof DockerfileError ? error.data.unset : undefined
+  return Array.isArray(unset) ? unset.filter((name) => typeof name === 'string') : []
 }
 
 /** Nothing in the word can mean anything but itself. */
@@ -187,7 +193,7 @@ class Expander {
       `failed to process ${quote(word)}: ${message}`,
       location,
       {
-        data: { word, reason: message },
+        data: { word, reason: message, unset: [...this.unset] },
       },
     )
   }
@@ -248,11 +254,11 @@ class Expander {
     return kept + escaped
   }
 
-  /** `<<` and the blanks behind it: they don't split, so that `<< EOF` is one word. */
+  /** `<<` and the blanks behind it, not all of which count: they don't split, so that `<< EOF` is one word. */
   #heredocOpening(): string {
     const start = this.#at
     this.#at += 2
-    while (isBlank(this.#text.charCodeAt(this.#at))) this.#at++
+    while (' \t\r'.includes(this.#text[this.#at] ?? '\n')) this.#at++
     return this.#text.slice(start, this.#at)
   }
 

@@ -168,10 +168,11 @@ class Matcher implements IgnoreMatcher {
   }
 
   matchesOrParentMatches(path: string): boolean {
+    const parents = parentsAsWritten(path)
     let matched = false
     for (const pattern of this.patterns) {
       if (pattern.exclusion !== matched) continue
-      if (pattern.match(path) || matchesParent(pattern, path)) matched = !pattern.exclusion
+      if (pattern.match(path) || parents.some((parent) => pattern.match(parent))) matched = !pattern.exclusion
     }
     return matched
   }
@@ -180,6 +181,14 @@ class Matcher implements IgnoreMatcher {
     const below = `${dir}/`
     return this.#exclusionPrefixes.some((prefix) => prefix.startsWith(below) || below.startsWith(prefix))
   }
+}
+
+/** The directories above a path that need not be clean: those of Go's filepath.Dir, `/` with an empty name above it. */
+function parentsAsWritten(path: string): string[] {
+  const dir = cleanPath(path.slice(0, path.lastIndexOf('/') + 1))
+  if (dir === '.') return []
+  const parts = dir.split('/')
+  return parts.map((_, index) => parts.slice(0, index + 1).join('/'))
 }
 
 function matchesParent(pattern: IgnorePattern, path: string): boolean {

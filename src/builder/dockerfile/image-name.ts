@@ -21,6 +21,31 @@ export function isImageName(text: string): boolean {
   return isHost(host) && path.split('/').every((part) => PATH_COMPONENT.test(part))
 }
 
+/**
+ * What Go's reference library says of a text that can name no image; `undefined` when it can.
+ *
+ * @see distribution/reference normalize.go (ParseNormalizedNamed), reference.go (Parse)
+ */
+export function imageNameFault(text: string): string | undefined {
+  if (isImageName(text)) return undefined
+  if (/^[a-f0-9]{64}$/.test(text))
+    return `invalid repository name (${text}), cannot specify 64-byte hexadecimal strings`
+  const { host, rest } = splitHost(text)
+  const colon = rest.indexOf(':')
+  const named = colon === -1 ? rest : rest.slice(0, colon)
+  const path = host === 'docker.io' && !named.includes('/') ? `library/${named}` : named
+  if (path !== path.toLowerCase())
+    return `invalid reference format: repository name (${path}) must be lowercase`
+  const length = host.length + 1 + path.length
+  if (
+    length > NAME_MAX &&
+    isImageName(`${host}/a`) &&
+    path.split('/').every((part) => PATH_COMPONENT.test(part))
+  )
+    return `repository name must not be more than ${NAME_MAX} characters`
+  return 'invalid reference format'
+}
+
 /** The first component is a host when it looks like one: a dot, a colon, a capital letter, or `localhost`. */
 function splitHost(text: string): { host: string; rest: string } {
   const slash = text.indexOf('/')

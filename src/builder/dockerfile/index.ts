@@ -65,14 +65,37 @@ export {
   type ParentMatch,
 } from './ignore.js'
 export type { IgnorePattern } from './ignore-pattern.js'
+export { imageNameFault } from './image-name.js'
 export { matchPath, PatternError } from './match-path.js'
 export { locationOf, parseDockerfile, parseInstruction, type ParseOptions } from './parse.js'
 export { formatPlatform, normalizePlatform, parsePlatform } from './platform.js'
 export { parsePort, parsePorts, type PortSpec } from './ports.js'
 export { parseSignal } from './signal.js'
 export { suggest, suggestion } from './suggest.js'
-export { lintDockerfile, type CheckError, type CheckReport, type LintOptions } from './lint/lint.js'
+export { gitSource, isHttpSource, sourceFault, transferFault } from './transfer.js'
+export {
+  formatOutline,
+  formatOutlineJson,
+  formatTargets,
+  formatTargetsJson,
+  type Outline,
+  type OutlineArg,
+  type OutlineMount,
+} from './lint/outline.js'
+export {
+  lintDockerfile,
+  outlineDockerfile,
+  type CheckError,
+  type CheckReport,
+  type LintOptions,
+} from './lint/lint.js'
 export type { CheckResult } from './lint/linter.js'
-export { formatChecks, formatChecksJson, formatExcerpt } from './lint/report.js'
+export {
+  formatCheckError,
+  formatChecks,
+  formatChecksJson,
+  formatExcerpt,
+  formatWarnings,
+} from './lint/report.js'
 export { RULES, type RuleName } from './lint/rules.js'
 export type { BaseImageFacts } from './lint/stage-rules.js'

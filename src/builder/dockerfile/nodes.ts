@@ -2,7 +2,7 @@
 // here-documents read. What the arguments mean is decided in typed.ts, after the whole file has passed here: a file that cannot
 // be cut is refused before one whose instructions make no sense, as in BuildKit.
 // @see moby/buildkit frontend/dockerfile/parser/parser.go
-import type { DockerfileError } from '../../errors.js'
+import type { DockerfileError, SourceRange } from '../../errors.js'
 import type { Directive, Escape, Heredoc, ParseWarning } from './ast.js'
 import { DirectiveReader, isComment, stripBom } from './directives.js'
 import { findHeredocs } from './heredoc.js'
@@ -68,7 +68,9 @@ class NodeReader {
     }
     if (this.#tooLong > 0) {
       const message = `dockerfile line greater than max allowed size of ${LINE_BYTES_MAX}`
-      throw this.#source.error('DOCKERFILE_SYNTAX', message, this.#source.rangeOfLines(this.#tooLong))
+      throw this.#source.error('DOCKERFILE_SYNTAX', message, this.#source.rangeOfLines(this.#tooLong), {
+        lines: [this.#tooLong - 1],
+      })
     }
     const { directives, escape } = this.#directives
     return { nodes: this.#nodes, directives, escape, warnings: this.#warnings }
@@ -132,8 +134,10 @@ class NodeReader {
       line.append(end === -1 ? next : next.slice(0, end), this.#number, 1)
     }
     if (emptyLine) this.#warnEmptyContinuation(line.text)
+    line.lastLine = this.#number
     const node = this.#cut(line, 0, line.text.length, startLine)
     const heredocs = acceptsHeredocs(node) ? this.#readHeredocs(node) : []
+    line.lastLine = this.#number
     this.#nodes.push({ ...node, heredocs, comments: this.#comments, endLine: this.#number })
     this.#comments = []
   }
@@ -302,6 +306,13 @@ class NodeReader {
     const range = { start: node.line.position(node.at), end: this.#source.rangeOfLines(this.#number).end }
     throw this.#source.error('HEREDOC_UNTERMINATED', 'unterminated heredoc', range, { data: { terminator } })
   }
+}
+
+/** The whole of a node, from the line on which it starts even when its keyword stands further down. */
+export function rangeOfNode(node: RawNode, source: SourceText): SourceRange {
+  const keyword = node.line.position(node.at)
+  const start = keyword.line === node.startLine ? keyword : source.rangeOfLines(node.startLine).start
+  return { start, end: source.rangeOfLines(node.endLine).end }
 }
 
 interface Args {

@@ -56,7 +56,7 @@ export function assemble(source: SourceText, raw: RawDockerfile, hooks?: ReadHoo
   }
   if (stages.length === 0) {
     const range = source.rangeOfLines(source.lineCount)
-    throw source.error('DOCKERFILE_SYNTAX', 'dockerfile contains no stages to build', range)
+    throw source.error('DOCKERFILE_SYNTAX', 'dockerfile contains no stages to build', range, { lines: [] })
   }
   return {
     file: source.file,
@@ -79,7 +79,9 @@ export function assemble(source: SourceText, raw: RawDockerfile, hooks?: ReadHoo
 export function sourceOf(text: string | Uint8Array, file = 'Dockerfile'): SourceText {
   const source = new SourceText(file, typeof text === 'string' ? text : decodePath(text))
   if (source.text !== '') return source
-  throw source.error('DOCKERFILE_EMPTY', 'the Dockerfile cannot be empty', source.rangeOfLines(1))
+  throw source.error('DOCKERFILE_EMPTY', 'the Dockerfile cannot be empty', source.rangeOfLines(1), {
+    lines: [],
+  })
 }
 
 function refuseBadCheckOptions(source: SourceText): void {
@@ -88,7 +90,7 @@ function refuseBadCheckOptions(source: SourceText): void {
   const parsed = parseCheckOptions(check.value)
   if (typeof parsed !== 'string') return
   const message = `failed to parse check options: ${parsed}`
-  throw source.error('DIRECTIVE_INVALID', message, source.rangeOfLines(check.line))
+  throw source.error('DIRECTIVE_INVALID', message, source.rangeOfLines(check.line), { lines: [] })
 }
 
 /**

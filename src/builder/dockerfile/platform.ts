@@ -16,7 +16,7 @@ const ARCHITECTURES = new Set(
   ).split(' '),
 )
 
-const OS_COMPONENT = '^([A-Za-z0-9_-]+)(?:\\(([A-Za-z0-9_.-]*)\\))?$'
+const OS_COMPONENT = '^([A-Za-z0-9_-]+)(?:\\(([A-Za-z0-9_.%-]*)((?:\\+[A-Za-z0-9_.%-]+)*)\\))?$'
 const COMPONENT = '^[A-Za-z0-9_.-]+$'
 
 /** What completes a specifier that names only a system or only an architecture. */
@@ -38,7 +38,8 @@ export function parsePlatform(specifier: string, at?: SourceLocation, host: Plat
         line: specifier,
       },
     )
-  if (specifier.includes('*')) throw fail(`${quote(specifier)}: wildcards not yet supported`)
+  if (specifier.includes('*'))
+    throw fail(`${quote(specifier)}: wildcards not yet supported: invalid argument`)
   const parts = specifier.split('/')
   const system = new RegExp(OS_COMPONENT).exec(parts[0]!)
   if (system === null) {

@@ -20,8 +20,14 @@ export function parsePorts(specs: readonly string[], at?: SourceLocation): strin
   return specs.flatMap((spec) => parsePort(spec, at).ports)
 }
 
-/** @throws DockerfileError ARGUMENT_INVALID */
-export function parsePort(spec: string, at?: SourceLocation): PortSpec {
+/** What can be said of a port before its numbers are looked at: for the build checks, which tell it of bad ones, too. */
+export type PortNotes = Pick<PortSpec, 'protocolCasing' | 'hostPart'>
+
+/**
+ * @param onNotes  told once the protocol is known to be one
+ * @throws DockerfileError ARGUMENT_INVALID
+ */
+export function parsePort(spec: string, at?: SourceLocation, onNotes?: (notes: PortNotes) => void): PortSpec {
   const fail = (message: string): DockerfileError =>
     new DockerfileError(
       'ARGUMENT_INVALID',
@@ -44,6 +50,11 @@ export function parsePort(spec: string, at?: SourceLocation): PortSpec {
   if (!PROTOCOLS.has(protocol.toLowerCase())) {
     throw fail(`invalid port: ${quote(spec)}: invalid proto: ${protocol}`)
   }
+  const notes = {
+    protocolCasing: protocol !== protocol.toLowerCase(),
+    hostPart: ip !== '' || hostPort !== '',
+  }
+  onNotes?.(notes)
   checkIp(ip, fail)
   const range = parseRange(portText)
   if (range === undefined) throw fail(`invalid containerPort: ${portText}`)
@@ -56,11 +67,7 @@ export function parsePort(spec: string, at?: SourceLocation): PortSpec {
   }
   const ports: string[] = []
   for (let port = range.start; port <= range.end; port++) ports.push(`${port}/${protocol.toLowerCase()}`)
-  return {
-    ports,
-    protocolCasing: protocol !== protocol.toLowerCase(),
-    hostPart: ip !== '' || hostPort !== '',
-  }
+  return { ports, ...notes }
 }
 
 function parseRange(text: string): { start: number; end: number } | undefined {
@@ -81,10 +88,19 @@ function parseNumber(text: string): number | undefined {
 
 function checkIp(ip: string, fail: (message: string) => DockerfileError): void {
   if (ip === '') return
-  const bracketed = /^\[(.*)\]$/.exec(ip)
-  if (ip.startsWith('[') && bracketed === null) throw fail(`invalid IP address ${ip}`)
-  const address = bracketed?.[1] ?? ip
+  const fault = ip.startsWith('[') ? bracketFault(ip) : undefined
+  if (fault !== undefined) throw fail(`invalid IP address ${ip}: address ${ip}:: ${fault}`)
+  const address = ip.startsWith('[') ? ip.slice(1, -1) : ip
   if (address !== '' && !isIpv4(address) && !isIpv6(address)) throw fail(`invalid IP address: ${address}`)
+}
+
+/** What Go's net.SplitHostPort says of an address in brackets with an empty port behind it. */
+function bracketFault(ip: string): string | undefined {
+  const end = ip.indexOf(']')
+  if (end === -1) return "missing ']' in address"
+  if (end + 1 < ip.length)
+    return ip[end + 1] === ':' ? 'too many colons in address' : 'missing port in address'
+  return ip.includes('[', 1) ? "unexpected '[' in address" : undefined
 }
 
 /** Go's net.ParseIP refuses leading zeros. */

@@ -6,8 +6,8 @@ const DISTANCE_MAX = 2
 /** Longer words are no typing slips; the bound keeps the table small whatever a file holds. */
 const LENGTH_MAX = 64
 
-/** Edits (insert, delete, replace) between two words. */
-function distance(a: string, b: string): number {
+/** Edits (insert, delete, replace) between two words, in code points. */
+function distance(a: readonly string[], b: readonly string[]): number {
   let previous = Array.from({ length: b.length + 1 }, (_, index) => index)
   for (let i = 1; i <= a.length; i++) {
     const current = [i]
@@ -33,8 +33,8 @@ export function suggest(word: string, options: Iterable<string>, caseSensitive =
   for (const option of [...options].sort()) {
     const name = fold(option)
     if (name === wanted) return undefined
-    if (Math.abs(name.length - wanted.length) > DISTANCE_MAX || name.length > LENGTH_MAX) continue
-    const found = distance(wanted, name)
+    if (name.length > LENGTH_MAX) continue
+    const found = distance(Array.from(wanted), Array.from(name))
     if (found >= bestDistance) continue
     best = caseSensitive ? option : matchCase(name, word)
     bestDistance = found
@@ -49,6 +49,8 @@ export function suggestion(word: string, options: Iterable<string>, caseSensitiv
 }
 
 function matchCase(name: string, like: string): string {
+  // Go's case mapping replaces bytes that are not UTF-8, so such a word is in no case.
+  if (!like.isWellFormed()) return name
   if (like === like.toLowerCase()) return name.toLowerCase()
   if (like === like.toUpperCase()) return name.toUpperCase()
   return name

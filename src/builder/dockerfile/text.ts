@@ -130,18 +130,30 @@ export class SourceText {
     return { start: { line: from, column: 1 }, end: { line: to, column: this.line(to).length + 1 } }
   }
 
-  locate(range: SourceRange): SourceLocation {
-    return { file: this.file, range, line: this.line(range.start.line) }
+  /** @param lines  those that BuildKit names, where they differ from the range's */
+  locate(range: SourceRange, lines?: readonly number[]): SourceLocation {
+    const location = { file: this.file, range, line: this.line(range.start.line) }
+    return lines === undefined ? location : { ...location, buildkitLines: lines }
   }
 
   error(
     code: DockerfileErrorCode,
     message: string,
     range: SourceRange,
-    options?: { readonly data?: Readonly<Record<string, unknown>>; readonly cause?: unknown },
+    options: {
+      readonly data?: Readonly<Record<string, unknown>>
+      readonly cause?: unknown
+      readonly lines?: readonly number[] | undefined
+    } = {},
   ): DockerfileError {
-    return new DockerfileError(code, message, this.locate(range), options)
+    const { lines, ...rest } = options
+    return new DockerfileError(code, message, this.locate(range, lines), rest)
   }
+}
+
+/** All lines from one to another, both included. */
+export function lineNumbers(first: number, last: number): number[] {
+  return Array.from({ length: Math.max(0, last - first + 1) }, (_, index) => first + index)
 }
 
 function isLineEnd(code: number): boolean {
@@ -163,6 +175,8 @@ export class LogicalLine {
   readonly #source: SourceText
   readonly #pieces: Piece[] = []
   text = ''
+  /** The last line of the file that belongs to it, here-documents included. */
+  lastLine = 0
 
   constructor(source: SourceText) {
     this.#source = source
@@ -202,6 +216,8 @@ export class LogicalLine {
     to: number,
     options?: { readonly data?: Readonly<Record<string, unknown>>; readonly cause?: unknown },
   ): DockerfileError {
-    return this.#source.error(code, message, this.range(from, to), options)
+    const first = this.#pieces[0]?.line ?? 1
+    const lines = first < this.lastLine ? lineNumbers(first, this.lastLine) : undefined
+    return this.#source.error(code, message, this.range(from, to), { ...options, lines })
   }
 }

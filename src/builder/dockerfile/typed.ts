@@ -25,10 +25,10 @@ import type {
 import { findFlag, type FlagKind, type Flags, readFlags } from './flags.js'
 import { parseBool, parseCsvLine, parseDuration, parseInt32, ValueError } from './go-values.js'
 import { chompHeredoc, isHeredocStart } from './heredoc.js'
-import type { RawNode } from './nodes.js'
+import { type RawNode, rangeOfNode } from './nodes.js'
 import { checkMountSpec } from './run-mount.js'
 import { suggestion } from './suggest.js'
-import { isSpace, quote, type SourceText, trim } from './text.js'
+import { isSpace, lineNumbers, quote, type SourceText, trim } from './text.js'
 
 const KINDS = [
   'add',
@@ -66,8 +66,7 @@ class InstructionReader {
   constructor(node: RawNode, source: SourceText) {
     this.#node = node
     this.#source = source
-    const start = node.line.position(node.at)
-    this.#range = { start, end: source.rangeOfLines(node.endLine).end }
+    this.#range = rangeOfNode(node, source)
   }
 
   read(): AnyInstruction {
@@ -149,7 +148,9 @@ class InstructionReader {
     range = this.#range,
   ): DockerfileError {
     const data = { instruction: this.#node.keyword }
-    return this.#source.error(code, message, range, { data })
+    const { startLine, endLine } = this.#node
+    const lines = range === this.#range ? undefined : lineNumbers(startLine, endLine)
+    return this.#source.error(code, message, range, { data, lines })
   }
 
   #unknown(): DockerfileError {
@@ -473,11 +474,20 @@ class InstructionReader {
   }
 }
 
+function readDeviceFields(spec: string): string[] {
+  try {
+    return parseCsvLine(spec)
+  } catch (error) {
+    if (error instanceof ValueError) throw new ValueError(`failed to parse csv devices: ${error.message}`)
+    throw error
+  }
+}
+
 /** @see moby/buildkit frontend/dockerfile/instructions/commands_rundevice.go. @throws ValueError */
 function readDevice(spec: string): RunDevice {
   let name = ''
   let required = false
-  for (const field of parseCsvLine(spec)) {
+  for (const field of readDeviceFields(spec)) {
     const at = field.indexOf('=')
     const key = (at === -1 ? field : field.slice(0, at)).toLowerCase()
     const value = at === -1 ? undefined : field.slice(at + 1)

@@ -60,23 +60,56 @@ async function explain(
   )
 }
 
-/** Prints the build checks; exit code 1 when there is anything to say. */
-async function check(args: Arguments, io: Io): Promise<number> {
-  const { lintDockerfile, formatChecks, formatChecksJson, readBuildTexts } = await import('lamella/builder')
-  const { text, name, ignore } = readBuildTexts({
+const CALLS = ['build', 'check', 'outline', 'targets'] as const
+
+interface Call {
+  readonly method: (typeof CALLS)[number]
+  readonly json: boolean
+}
+
+/** `--call=METHOD[,format=json]`, and `--check` for short. */
+function callOf(args: Arguments): Call {
+  const text = args.string('call') ?? (args.flag('check') ? 'check' : 'build')
+  const [name, ...rest] = text.split(',')
+  const method = CALLS.find((each) => each === name)
+  if (method === undefined) throw new UsageError(`--call ${text}: expected one of ${CALLS.join(', ')}`)
+  const format = rest.map((field) => /^format=(json|text)$/.exec(field)?.[1])
+  if (format.includes(undefined)) throw new UsageError(`--call ${text}: expected format=json or format=text`)
+  return { method, json: args.flag('json') || format.at(-1) === 'json' }
+}
+
+/** Prints what is asked about the Dockerfile, as `docker build --call` does; builds nothing. */
+async function answer({ method, json }: Call, args: Arguments, io: Io): Promise<number> {
+  const language = await import('lamella/builder')
+  const { text, name, ignore } = language.readBuildTexts({
     context: await checkedContext(args, io),
     ...(await dockerfile(args, io)),
   })
+  const print = (output: string): Promise<void> => io.write(json ? `${output}\n` : `\n${output}`)
+  if (method === 'targets') {
+    const parsed = language.parseDockerfile(text, { file: name })
+    await print(json ? language.formatTargetsJson(parsed) : language.formatTargets(parsed))
+    return 0
+  }
   const images = await baseImages(text, args, io)
-  const report = lintDockerfile(text, {
+  const buildArgs = new Map(Object.entries(pairs(args, 'build-arg', io.env)))
+  const options = {
     file: name,
-    buildArgs: new Map(Object.entries(pairs(args, 'build-arg', io.env))),
+    buildArgs,
     target: args.string('target'),
     ignore,
     targetPlatform: platform(args).platform,
-    images: (image) => images.get(image),
-  })
-  await io.write(args.flag('json') ? formatChecksJson(report) + '\n' : formatChecks(report))
+    check: buildArgs.get('BUILDKIT_DOCKERFILE_CHECK'),
+    images: (image: string) => images.get(image),
+  }
+  if (method === 'outline') {
+    const outline = language.outlineDockerfile(text, options)
+    await print(json ? language.formatOutlineJson(outline) : language.formatOutline(outline))
+    return 0
+  }
+  const report = language.lintDockerfile(text, options)
+  await print(json ? language.formatChecksJson(report) : language.formatWarnings(report))
+  if (report.error !== undefined) io.note(language.formatCheckError(report))
   // As `docker build --check`, whose status is that of the lint request.
   return report.error === undefined && report.warnings.length === 0 ? 0 : 1
 }
@@ -196,8 +229,13 @@ export const command: Command = {
     { name: 'quiet', short: 'q', help: 'print the digest only' },
     { name: 'explain', help: 'say for each step why it was a hit or a miss' },
     { name: 'dry-run', help: 'predict hits and misses; run and write nothing' },
-    { name: 'check', help: 'check the Dockerfile for mistakes; build nothing' },
-    { name: 'json', help: 'with --check, --explain or --dry-run: print JSON' },
+    {
+      name: 'call',
+      value: 'METHOD[,format=json]',
+      help: 'build nothing: check the Dockerfile (check), list what it takes (outline) or its stages (targets)',
+    },
+    { name: 'check', help: 'short for --call=check' },
+    { name: 'json', help: 'with --call, --check, --explain or --dry-run: print JSON' },
     { name: 'iidfile', value: 'FILE', help: 'write the digest of the image there' },
     { name: 'metadata-file', value: 'FILE', help: 'write what was built there, as JSON' },
     STORE,
@@ -205,7 +243,8 @@ export const command: Command = {
   examples: ['lamella build -t app .', 'lamella build -f Dockerfile.prod --build-arg VERSION=3 -t app:3 .'],
   operands: [1, 1],
   async run(args, io) {
-    if (args.flag('check')) return check(args, io)
+    const call = callOf(args)
+    if (call.method !== 'build') return answer(call, args, io)
     await using store = await openStore(args, io, { create: !args.flag('dry-run') })
     const settings = await buildOptions(args, io, store)
     if (args.flag('dry-run')) {

@@ -1,17 +1,13 @@
 // Checks that need the text only: casing, names, comments. Run while instructions are read and once stages stand.
 // @see moby/buildkit frontend/dockerfile/instructions/parse.go (ParseInstructionWithLinter), dockerfile2llb/validations.go
-import type { SourceRange } from '../../../errors.js'
 import type { AnyInstruction, Dockerfile } from '../ast.js'
-import type { RawNode } from '../nodes.js'
+import { type RawNode, rangeOfNode } from '../nodes.js'
 import type { SourceText } from '../text.js'
 import type { Linter } from './linter.js'
 
 /** What can be said of an instruction before its arguments are known to be right. */
 export function checkBefore(node: RawNode, source: SourceText, linter: Linter): void {
-  const range: SourceRange = {
-    start: node.line.position(node.at),
-    end: source.rangeOfLines(node.endLine).end,
-  }
+  const range = rangeOfNode(node, source)
   const keyword = node.keyword.toLowerCase()
   const local = linter.forComments(node.comments)
   if (keyword === 'maintainer') local.report('MaintainerDeprecated', range)

@@ -3,12 +3,13 @@
 import type { Platform } from '../../../descriptor.js'
 import { DockerfileError } from '../../../errors.js'
 import type { ArgInstruction, Dockerfile, FromInstruction } from '../ast.js'
-import { type Expansion, expandWord } from '../expand.js'
+import { type Expansion, expandWord, unsetIn } from '../expand.js'
 import { isImageName } from '../image-name.js'
 import { locationOf } from '../parse.js'
 import { formatPlatform, parsePlatform } from '../platform.js'
 import { suggest, suggestion } from '../suggest.js'
 import type { Linter } from './linter.js'
+import type { ArgInfo } from './outline.js'
 
 export interface BuildInputs {
   readonly buildArgs: ReadonlyMap<string, string>
@@ -41,6 +42,7 @@ export interface GlobalArgs {
   readonly values: ReadonlyMap<string, string>
   /** Declared or automatic, with or without a value. */
   readonly names: ReadonlySet<string>
+  readonly infos: ReadonlyMap<string, ArgInfo>
 }
 
 /** @throws DockerfileError EXPANSION_INVALID */
@@ -51,14 +53,21 @@ export function globalArgs(
 ): GlobalArgs {
   const values = new Map(automatic)
   const names = new Set(automatic.keys())
+  const infos = new Map<string, ArgInfo>()
   for (const instruction of dockerfile.globalArgs) {
-    for (const { name, value } of instruction.args) {
+    for (const { name, value, description } of instruction.args) {
       names.add(name)
-      const given = buildArgs.get(name) ?? expandDefault(dockerfile, instruction, value, values)
-      if (given !== undefined) values.set(name, given)
+      const given = buildArgs.get(name)
+      const own = given === undefined ? expandDefault(dockerfile, instruction, value, values) : undefined
+      const result = given ?? own?.value
+      // What an argument's earlier value was made of counts when the new one holds it.
+      const from = new Set(own?.used)
+      if (from.delete(name)) for (const source of infos.get(name)?.from ?? []) from.add(source)
+      infos.set(name, { name, description, value: result, range: instruction.range, from })
+      if (result !== undefined) values.set(name, result)
     }
   }
-  return { values, names }
+  return { values, names, infos }
 }
 
 function expandDefault(
@@ -66,9 +75,9 @@ function expandDefault(
   instruction: ArgInstruction,
   value: string | undefined,
   env: ReadonlyMap<string, string>,
-): string | undefined {
+): Expansion | undefined {
   if (value === undefined) return undefined
-  return expandWord(value, env, { escape: dockerfile.escape, at: locationOf(dockerfile, instruction) }).value
+  return expandWord(value, env, { escape: dockerfile.escape, at: locationOf(dockerfile, instruction) })
 }
 
 /** FROM with the defaults alone must still name an image. Stops at the first fault in an expansion: it is told elsewhere. */
@@ -91,6 +100,8 @@ export function checkDefaultImages(
 export interface ResolvedFrom {
   readonly image: string
   readonly platform: Platform | undefined
+  /** Arguments that it was made of. */
+  readonly used: ReadonlySet<string>
 }
 
 /** Expands FROM and checks its variables. @throws DockerfileError EXPANSION_INVALID | ARGUMENT_INVALID */
@@ -104,14 +115,12 @@ export function checkFrom(
   const local = linter.forComments(from.comments)
   const at = locationOf(dockerfile, from)
   const options = { escape: dockerfile.escape, at }
-  const image = expandWord(from.image, args.values, options)
-  checkDeclared(from, image, args, local)
+  const image = declaring(from, args, local, () => expandWord(from.image, args.values, options))
   if (image.value === '') {
     throw new DockerfileError('ARGUMENT_INVALID', `base name (${from.image}) should not be blank`, at)
   }
-  if (from.platform === undefined) return { image: image.value, platform: undefined }
-  const platform = expandWord(from.platform, args.values, options)
-  checkDeclared(from, platform, args, local)
+  if (from.platform === undefined) return { image: image.value, platform: undefined, used: image.used }
+  const platform = declaring(from, args, local, () => expandPlatform(from.platform!, args, options))
   checkRedundantPlatform(from, platform, args, local)
   checkConstantPlatform(from, platform, inputs, local)
   const hint =
@@ -123,7 +132,11 @@ export function checkFrom(
       at,
     )
   }
-  return { image: image.value, platform: parsePlatformOf(from.platform, platform.value, hint, inputs, at) }
+  return {
+    image: image.value,
+    platform: parsePlatformOf(from.platform, platform.value, hint, inputs, at),
+    used: new Set([...image.used, ...platform.used]),
+  }
 }
 
 function parsePlatformOf(
@@ -146,8 +159,44 @@ function parsePlatformOf(
   }
 }
 
-function checkDeclared(from: FromInstruction, expansion: Expansion, args: GlobalArgs, linter: Linter): void {
-  for (const name of expansion.unset) {
+function expandPlatform(
+  text: string,
+  args: GlobalArgs,
+  options: Parameters<typeof expandWord>[2],
+): Expansion {
+  try {
+    return expandWord(text, args.values, options)
+  } catch (error) {
+    if (!(error instanceof DockerfileError)) throw error
+    const message = `failed to process arguments for platform : ${error.message}`
+    throw new DockerfileError(error.code, message, error.location, { data: error.data, cause: error })
+  }
+}
+
+/** Expands and tells what was looked up and is not declared, also when the expansion fails. */
+function declaring(
+  from: FromInstruction,
+  args: GlobalArgs,
+  linter: Linter,
+  expand: () => Expansion,
+): Expansion {
+  try {
+    const expansion = expand()
+    checkDeclared(from, expansion.unset, args, linter)
+    return expansion
+  } catch (error) {
+    checkDeclared(from, unsetIn(error), args, linter)
+    throw error
+  }
+}
+
+function checkDeclared(
+  from: FromInstruction,
+  unset: Iterable<string>,
+  args: GlobalArgs,
+  linter: Linter,
+): void {
+  for (const name of unset) {
     if (args.names.has(name)) continue
     linter.report('UndefinedArgInFrom', from.range, name, suggest(name, args.names) ?? '')
   }

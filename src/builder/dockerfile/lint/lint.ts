@@ -1,16 +1,15 @@
 // Runs the build checks over a file: what `docker build --check` does, without files and without a registry.
 // @see moby/buildkit frontend/dockerfile/dockerfile2llb/convert.go (DockerfileLint, toDispatchState)
 import type { Platform } from '../../../descriptor.js'
-import { DockerfileError, type SourceRange } from '../../../errors.js'
-import type { Dockerfile, Stage } from '../ast.js'
-import { findCheckDirective } from '../directives.js'
+import { DockerfileError, type SourceLocation, type SourceRange } from '../../../errors.js'
+import type { Dockerfile, Instruction, Stage } from '../ast.js'
+import { detectSyntax, findCheckDirective } from '../directives.js'
 import type { IgnoreMatcher } from '../ignore.js'
 import { readNodes } from '../nodes.js'
-import { assemble, locationOf, sourceOf } from '../parse.js'
+import { assemble, sourceOf } from '../parse.js'
 import { formatPlatform, normalizePlatform } from '../platform.js'
-import { mountSource } from '../expand-instruction.js'
-import { quote, type SourceText } from '../text.js'
-import { suggestion } from '../suggest.js'
+import { imageNameFault } from '../image-name.js'
+import { lineNumbers, quote, type SourceText } from '../text.js'
 import {
   checkBefore,
   checkContinuations,
@@ -26,9 +25,18 @@ import {
   globalArgs,
   type ResolvedFrom,
 } from './global-args.js'
-import { type CheckResult, Linter } from './linter.js'
+import { type CheckResult, Linter, type LintLevel } from './linter.js'
+import { type ArgInfo, gatherOutline, type Outline, OutlineCapture } from './outline.js'
 import { NO_CHECK_OPTIONS, parseCheckOptions } from './options.js'
-import { type BaseImageFacts, checkStage, type StageContext, StageFacts } from './stage-rules.js'
+import { type LinkedStage, StageLinks } from './stage-links.js'
+import {
+  type BaseImageFacts,
+  checkStage,
+  readTriggers,
+  type StageContext,
+  StageFacts,
+  type StageSources,
+} from './stage-rules.js'
 
 export interface LintOptions {
   /** Name for locations; default `Dockerfile`. */
@@ -60,6 +68,8 @@ export interface CheckReport {
 export interface CheckError {
   readonly message: string
   readonly range: SourceRange | undefined
+  /** The lines that BuildKit names for it, which are those of whole instructions. */
+  readonly lines: readonly number[]
 }
 
 const DEFAULT_PLATFORM: Platform = { os: 'linux', architecture: 'amd64' }
@@ -74,9 +84,9 @@ export function lintDockerfile(text: string | Uint8Array, options: LintOptions =
     source = sourceOf(text, file)
     const checkOptions = parseCheckOptions(options.check ?? findCheckDirective(source)?.value ?? '')
     if (typeof checkOptions === 'string') {
-      error = { message: `failed to parse check options: ${checkOptions}`, range: undefined }
+      error = { message: `failed to parse check options: ${checkOptions}`, range: undefined, lines: [] }
     } else {
-      linter = new Linter(checkOptions)
+      linter = new Linter(checkOptions, levelOf(source.text, options))
       checkAll(source, linter, options)
       if (linter.fails) error = violationError(linter.results)
     }
@@ -87,20 +97,41 @@ export function lintDockerfile(text: string | Uint8Array, options: LintOptions =
   return { file, text: source?.text ?? '', warnings: linter.results, error }
 }
 
+/**
+ * What a target takes: arguments, secrets, SSH keys of all the stages that it needs.
+ *
+ * @throws DockerfileError for what would stop a build
+ */
+export function outlineDockerfile(text: string | Uint8Array, options: LintOptions = {}): Outline {
+  const source = sourceOf(text, options.file)
+  return checkAll(source, new Linter({ ...NO_CHECK_OPTIONS, skipAll: true }), {
+    ...options,
+    onlyNeeded: true,
+  })
+}
+
+/** Which front end BuildKit would read the file with. */
+function levelOf(text: string, options: LintOptions): LintLevel {
+  const syntax = options.buildArgs?.get('BUILDKIT_SYNTAX') ?? detectSyntax(text)
+  return syntax === undefined ? 'bundled' : 'newest'
+}
+
 /** `# check=error=true`: the rules that were violated, each once. */
 function violationError(results: readonly CheckResult[]): CheckError {
   const rules = [...new Set(results.map(({ rule }) => rule))]
-  return { message: `lint violation found for rules: ${rules.join(', ')}`, range: undefined }
+  return { message: `lint violation found for rules: ${rules.join(', ')}`, range: undefined, lines: [] }
 }
 
 /** As BuildKit words it: faults in an instruction's arguments name the line. */
 function describeError(error: DockerfileError): CheckError {
-  const { range } = error.location
-  const prefix = 'instruction' in error.data ? `dockerfile parse error on line ${range.start.line}: ` : ''
-  return { message: prefix + error.message, range }
+  const { range, buildkitLines } = error.location
+  const lines = buildkitLines ?? lineNumbers(range.start.line, range.end.line)
+  const prefix = 'instruction' in error.data ? `dockerfile parse error on line ${lines[0]}: ` : ''
+  return { message: prefix + error.message, range, lines }
 }
 
-function checkAll(source: SourceText, linter: Linter, options: LintOptions): void {
+/** @returns what the target takes */
+function checkAll(source: SourceText, linter: Linter, options: LintOptions): Outline {
   const raw = readNodes(source)
   checkContinuations(raw, linter)
   const dockerfile = assemble(source, raw, {
@@ -120,25 +151,30 @@ function checkAll(source: SourceText, linter: Linter, options: LintOptions): voi
   checkDefaultImages(dockerfile, automatic, linter)
   const args = globalArgs(dockerfile, automatic, inputs.buildArgs)
   const froms = dockerfile.stages.map(({ from }) => checkFrom(dockerfile, from, args, inputs, linter))
+  const locate = (range: SourceRange, lines?: readonly number[]): SourceLocation =>
+    source.locate(range, lines)
   const context: StageContext = {
     escape: dockerfile.escape,
     buildArgs: inputs.buildArgs,
     globalArgs: args.values,
     ignore: options.ignore,
-    locate: (range) => locationOf(dockerfile, range),
+    locate,
     linter,
   }
-  new StageChecks(dockerfile, froms, inputs, options, context).run()
+  const links = new StageLinks(dockerfile, locate)
+  return new StageChecks(dockerfile, froms, inputs, options, context, links, args.infos).run()
 }
 
-/** The stages of a file in order, each on what it is built on. */
+/** The stages of a file: what they are built on, then their instructions, in order. */
 class StageChecks {
   readonly #dockerfile: Dockerfile
   readonly #froms: readonly ResolvedFrom[]
   readonly #inputs: BuildInputs
   readonly #options: LintOptions
   readonly #context: StageContext
-  readonly #facts: StageFacts[] = []
+  readonly #links: StageLinks
+  readonly #facts = new Map<number, StageFacts>()
+  readonly #captures: OutlineCapture[] = []
 
   constructor(
     dockerfile: Dockerfile,
@@ -146,102 +182,138 @@ class StageChecks {
     inputs: BuildInputs,
     options: LintOptions,
     context: StageContext,
+    links: StageLinks,
+    globals: ReadonlyMap<string, ArgInfo>,
   ) {
     this.#dockerfile = dockerfile
     this.#froms = froms
     this.#inputs = inputs
     this.#options = options
     this.#context = context
-  }
-
-  run(): void {
-    const { stages } = this.#dockerfile
-    const { target, onlyNeeded = target !== undefined } = this.#options
-    const wanted = onlyNeeded ? this.#reachable(this.#targetIndex(target)) : undefined
-    for (const stage of stages) {
-      const used = wanted === undefined || wanted.has(stage.index)
+    this.#links = links
+    for (const stage of links.all) {
       const base = this.#base(stage)
-      const image = base === undefined ? this.#image(stage, used) : undefined
-      const facts = base === undefined ? StageFacts.ofImage(image) : StageFacts.ofStage(this.#facts[base]!)
-      this.#facts.push(facts)
-      if (!used) continue
-      const triggers = base === undefined ? (image?.onBuild ?? []) : this.#facts[base]!.onBuild
-      checkStage(stage, facts, triggers, this.#context)
-    }
-  }
-
-  /** The earlier stage that a stage is built on: the last one of that name before it. */
-  #base(stage: Stage): number | undefined {
-    const { image } = this.#froms[stage.index]!
-    const found = this.#dockerfile.stages.findLast(({ index, name }) => index < stage.index && name === image)
-    return found?.index
-  }
-
-  #image(stage: Stage, used: boolean): BaseImageFacts | undefined {
-    const { image, platform } = this.#froms[stage.index]!
-    if (image === 'scratch' || !used) return undefined
-    const expected = platform ?? this.#inputs.targetPlatform
-    const facts = this.#options.images?.(image, expected)
-    const actual = facts?.platform
-    if (
-      actual !== undefined &&
-      (actual.os !== expected.os || actual.architecture !== expected.architecture)
-    ) {
-      const show = (shown: Platform): string => formatPlatform(normalizePlatform(shown))
-      this.#context.linter.report(
-        'InvalidBaseImagePlatform',
-        stage.from.range,
-        image,
-        show(expected),
-        show(actual),
+      const { used } = froms[stage.index!]!
+      // A stage sees what the FROM above its base used, not what the base's instructions declare.
+      const capture = base === undefined ? new OutlineCapture(globals, used) : this.#captures[base.index!]!
+      this.#captures.push(
+        base === undefined ? capture : new OutlineCapture(capture.args, [...capture.used, ...used]),
       )
     }
-    return facts
   }
 
-  #stageIndex(name: string): number | undefined {
-    return this.#dockerfile.stages.findLast((stage) => stage.name === name.toLowerCase())?.index
+  run(): Outline {
+    const { target, onlyNeeded = target !== undefined } = this.#options
+    const links = this.#links
+    const wanted = links.target(target)
+    links.connect()
+    const images = new Map<LinkedStage, BaseImageFacts | undefined>()
+    const isUsed = (stage: LinkedStage): boolean => !onlyNeeded || this.#needed(wanted).has(stage)
+    for (const stage of links.all)
+      if (isUsed(stage) && this.#base(stage) === undefined) images.set(stage, this.#image(stage))
+    const triggers = this.#triggers(wanted, images)
+    for (const stage of this.#dockerfile.stages) {
+      const linked = links.all[stage.index]!
+      if (!isUsed(linked)) continue
+      const base = this.#base(linked)
+      const facts = base === undefined ? StageFacts.ofImage(images.get(linked)) : this.#factsOf(base)
+      facts.outline = this.#captures[stage.index]!
+      this.#facts.set(stage.index, facts)
+      const sources: StageSources = {
+        name: links.all.length === 1 ? '' : linked.name,
+        triggers: triggers.get(linked) ?? [],
+        of: (instruction) =>
+          links
+            .link(linked, instruction, instruction.range)
+            .map((source) => source && { ready: this.#isReady(source, stage) }),
+      }
+      checkStage(stage, facts, sources, this.#context)
+    }
+    return gatherOutline(this.#dockerfile, wanted.index!, this.#visited(wanted))
   }
 
-  #targetIndex(target: string | undefined): number {
-    const { stages } = this.#dockerfile
-    if (target === undefined) return stages.length - 1
-    const index = this.#stageIndex(target)
-    if (index !== undefined) return index
-    const names = stages.map(({ name, index: at }) => name ?? `stage-${at}`)
-    const message = `target stage ${quote(target)} could not be found${suggestion(target, names)}`
-    throw new DockerfileError('ARGUMENT_INVALID', message, this.#context.locate(stages.at(-1)!.from.range))
+  /** The captures of a stage, of what it is built on, and of what these take files from, depth first. */
+  #visited(stage: LinkedStage, seen = new Set<LinkedStage>()): OutlineCapture[] {
+    if (seen.has(stage)) return []
+    seen.add(stage)
+    const base = this.#base(stage)
+    const own = stage.index === undefined ? [] : [this.#captures[stage.index]!]
+    const below = base === undefined ? [] : this.#visited(base, seen)
+    return [...own, ...below, ...[...stage.sources.keys()].flatMap((source) => this.#visited(source, seen))]
   }
 
-  /** A stage and all that it is built on, copies from or mounts. */
-  #reachable(target: number): ReadonlySet<number> {
-    const found = new Set<number>()
-    const pending = [target]
-    for (let index = pending.pop(); index !== undefined; index = pending.pop()) {
-      if (found.has(index)) continue
-      found.add(index)
-      pending.push(...this.#needs(this.#dockerfile.stages[index]!))
+  /** What BuildKit reads before any instruction: triggers of the bases, for what the target needs. */
+  #triggers(
+    wanted: LinkedStage,
+    images: ReadonlyMap<LinkedStage, BaseImageFacts | undefined>,
+  ): Map<LinkedStage, Instruction[]> {
+    const found = new Map<LinkedStage, Instruction[]>()
+    for (let hasMore = true; hasMore;) {
+      hasMore = false
+      for (const linked of this.#links.all.filter((stage) => this.#needed(wanted).has(stage))) {
+        if (linked.index === undefined || found.has(linked)) continue
+        const stage = this.#dockerfile.stages[linked.index]!
+        const base = this.#base(linked)
+        const texts = base === undefined ? (images.get(linked)?.onBuild ?? []) : this.#onBuildOf(base)
+        const instructions = readTriggers(stage, texts, this.#context.locate)
+        found.set(linked, instructions)
+        for (const instruction of instructions)
+          if (this.#links.link(linked, instruction, stage.from.range, true).length > 0) hasMore = true
+      }
     }
     return found
   }
 
-  #needs(stage: Stage): number[] {
-    const base = this.#base(stage)
-    const sources = stage.instructions.flatMap((instruction) => {
-      if (instruction.kind === 'copy') return [this.#copySource(instruction.from)]
-      if (instruction.kind !== 'run') return []
-      return instruction.mounts.map((spec) => {
-        const from = mountSource(spec)
-        return from === undefined ? undefined : this.#stageIndex(from)
-      })
-    })
-    return [base, ...sources].filter((index) => index !== undefined)
+  #onBuildOf(base: LinkedStage): string[] {
+    const { instructions } = this.#dockerfile.stages[base.index!]!
+    return instructions.flatMap((each) => (each.kind === 'onbuild' ? [each.expression] : []))
   }
 
-  #copySource(from: string | undefined): number | undefined {
-    if (from === undefined) return undefined
-    if (!/^[0-9]{1,9}$/.test(from)) return this.#stageIndex(from)
-    const index = Number(from)
-    return index < this.#dockerfile.stages.length ? index : undefined
+  #needed(target: LinkedStage): ReadonlySet<LinkedStage> {
+    return this.#links.reachable(target, (stage) => this.#base(stage))
+  }
+
+  #isReady(source: LinkedStage, stage: Stage): boolean {
+    return source.index === undefined || source.index <= stage.index
+  }
+
+  /** The earlier stage that a stage is built on: the last one of that name before it. */
+  #base(stage: LinkedStage): LinkedStage | undefined {
+    if (stage.index === undefined) return undefined
+    const { image } = this.#froms[stage.index]!
+    const found = this.#dockerfile.stages.findLast(
+      ({ index, name }) => index < stage.index! && name === image,
+    )
+    return found && this.#links.all[found.index]
+  }
+
+  #factsOf(base: LinkedStage): StageFacts {
+    const facts = this.#facts.get(base.index!)
+    return facts === undefined ? StageFacts.ofImage(undefined) : StageFacts.ofStage(facts)
+  }
+
+  /** What is known of the image that a stage starts from. @throws DockerfileError when it can be none */
+  #image(stage: LinkedStage): BaseImageFacts | undefined {
+    const { locate, linter } = this.#context
+    const from = stage.index === undefined ? undefined : this.#froms[stage.index]!
+    const image = from?.image ?? stage.name
+    if (image === 'scratch') return undefined
+    const fault = imageNameFault(image)
+    if (fault !== undefined) {
+      const message = `failed to parse stage name ${quote(image)}: ${fault}`
+      const last = this.#dockerfile.stages.at(-1)!.from.range
+      const at = stage.from === undefined ? locate(last, []) : locate(stage.from)
+      throw new DockerfileError('ARGUMENT_INVALID', message, at)
+    }
+    const expected = from?.platform ?? this.#inputs.targetPlatform
+    const facts = this.#options.images?.(image, expected)
+    const actual = facts?.platform
+    const differs =
+      actual !== undefined && (actual.os !== expected.os || actual.architecture !== expected.architecture)
+    if (differs && stage.from !== undefined) {
+      const show = (shown: Platform): string => formatPlatform(normalizePlatform(shown))
+      linter.report('InvalidBaseImagePlatform', stage.from, image, show(expected), show(actual))
+    }
+    return facts
   }
 }

@@ -20,24 +20,39 @@ export interface CheckResult {
 /** Arguments of a rule's message. */
 type MessageArgs<Name extends RuleName> = Parameters<(typeof RULES)[Name]['message']>
 
+/**
+ * Whose rules hold: those of the front end inside BuildKit 0.25 (1.19), which reads a file without `# syntax=`, or those of
+ * the newest `docker/dockerfile`, which `# syntax=` loads. Only the newest looks at `# check=` above an instruction, and
+ * CopyIgnoredFile is no experiment there.
+ */
+export type LintLevel = 'bundled' | 'newest'
+
 export class Linter {
   readonly results: CheckResult[]
   readonly options: CheckOptions
+  readonly level: LintLevel
   readonly #local: CheckOptions | undefined
 
-  constructor(options: CheckOptions, local?: CheckOptions, results: CheckResult[] = []) {
+  constructor(
+    options: CheckOptions,
+    level: LintLevel = 'bundled',
+    local?: CheckOptions,
+    results: CheckResult[] = [],
+  ) {
     this.options = options
+    this.level = level
     this.#local = local
     this.results = results
   }
 
   /** The same linter under the first `check=` among an instruction's comments; one that cannot be read changes nothing. */
   forComments(comments: readonly string[]): Linter {
+    if (this.level === 'bundled') return this
     for (const comment of comments) {
       const directive = readDirective(comment)
       if (directive?.name !== 'check') continue
       const local = parseCheckOptions(directive.value.split(' ')[0]!)
-      return typeof local === 'string' ? this : new Linter(this.options, local, this.results)
+      return typeof local === 'string' ? this : new Linter(this.options, this.level, local, this.results)
     }
     return this
   }
@@ -49,14 +64,12 @@ export class Linter {
     this.results.push({ rule: name, description, url, detail, range })
   }
 
-  /**
-   * A rule that `experimental=` names runs, whatever is skipped: CopyIgnoredFile was experimental up to BuildKit 0.26. Other
-   * rules run where they are not skipped.
-   */
+  /** An experimental rule runs where it is asked for, whatever is skipped; others run where they are not skipped. */
   #counts(name: RuleName): boolean {
     const layers = this.#local === undefined ? [this.options] : [this.options, this.#local]
-    if (layers.some((layer) => layer.experimental.includes(name))) return true
-    if (RULES[name].experimental) return layers.some((layer) => layer.experimentalAll)
+    const experimental = RULES[name].experimental || (name === 'CopyIgnoredFile' && this.level === 'bundled')
+    if (experimental)
+      return layers.some((layer) => layer.experimentalAll || layer.experimental.includes(name))
     return !layers.some((layer) => layer.skipAll || layer.skip.includes(name))
   }
 

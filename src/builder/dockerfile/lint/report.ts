@@ -2,24 +2,31 @@
 // @see moby/buildkit frontend/subrequests/lint/lint.go, solver/errdefs/source.go
 import type { SourceRange } from '../../../errors.js'
 import type { CheckReport } from './lint.js'
+import { encodePath } from '../../../path.js'
+import { lineNumbers } from '../text.js'
 import type { CheckResult } from './linter.js'
 
 /** One range per line, as BuildKit keeps them. */
-interface JsonLocation {
+export interface JsonLocation {
   readonly ranges?: readonly {
-    readonly start: { readonly line: number }
-    readonly end: { readonly line: number }
+    readonly start: { readonly line?: number }
+    readonly end: { readonly line?: number }
   }[]
 }
 
-function linesOf(range: SourceRange): number[] {
-  const { start, end } = range
-  return Array.from({ length: end.line - start.line + 1 }, (_, index) => start.line + index)
+function linesOf({ start, end }: SourceRange): number[] {
+  return lineNumbers(start.line, end.line)
 }
 
-function jsonLocation(range: SourceRange | undefined): JsonLocation {
-  if (range === undefined) return {}
-  return { ranges: linesOf(range).map((line) => ({ start: { line }, end: { line } })) }
+export function locationOfRange(range: SourceRange): JsonLocation {
+  return jsonLocation(linesOf(range))
+}
+
+function jsonLocation(lines: readonly number[]): JsonLocation {
+  if (lines.length === 0) return {}
+  // Go leaves a line 0 out.
+  const place = (line: number): { readonly line?: number } => (line === 0 ? {} : { line })
+  return { ranges: lines.map((line) => ({ start: place(line), end: place(line) })) }
 }
 
 /**
@@ -32,16 +39,26 @@ export function formatChecksJson(report: CheckReport): string {
     ...(warning.description === '' ? {} : { description: warning.description }),
     ...(warning.url === '' ? {} : { url: warning.url }),
     ...(warning.detail === '' ? {} : { detail: warning.detail }),
-    location: jsonLocation(warning.range),
+    location: locationOfRange(warning.range),
   }))
   const value = {
     warnings: warnings.length === 0 ? null : warnings,
-    sources: [{ filename: report.file, language: 'Dockerfile', data: base64(report.text) }],
+    sources: [{ filename: report.file, data: encodeBase64(report.text), language: 'Dockerfile' }],
     ...(report.error === undefined
       ? {}
-      : { buildError: { message: report.error.message, location: jsonLocation(report.error.range) } }),
+      : { buildError: { message: report.error.message, location: jsonLocation(report.error.lines) } }),
   }
-  return JSON.stringify(value, null, 2).replace(/[<>&\u2028\u2029]/g, escapeLikeGo)
+  return goJson(value)
+}
+
+/** Go's json.MarshalIndent with two blanks. */
+export function goJson(value: unknown): string {
+  const text = JSON.stringify(
+    value,
+    (_, each: unknown) => (typeof each === 'string' ? each.toWellFormed() : each),
+    2,
+  )
+  return text.replace(/[<>&\u2028\u2029]/g, escapeLikeGo)
 }
 
 function escapeLikeGo(char: string): string {
@@ -50,8 +67,9 @@ function escapeLikeGo(char: string): string {
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
 
-function base64(text: string): string {
-  const bytes = new TextEncoder().encode(text)
+/** The bytes of the text, as they stand in the file. */
+export function encodeBase64(text: string): string {
+  const bytes = encodePath(text)
   let out = ''
   for (let i = 0; i < bytes.length; i += 3) {
     const left = bytes.length - i
@@ -63,8 +81,21 @@ function base64(text: string): string {
   return out
 }
 
-/** The report for people: a count, then every warning by line with the source around it, then the error. */
+/** The report for people: what was found, then the error. */
 export function formatChecks(report: CheckReport): string {
+  return formatWarnings(report) + formatCheckError(report)
+}
+
+/** What would stop a build, with the source around it; nothing when nothing would. */
+export function formatCheckError(report: CheckReport): string {
+  if (report.error === undefined) return ''
+  const { message, lines } = report.error
+  const excerpt = formatLines(report.file, lines, report.text.split('\n'))
+  return `ERROR: ${message}\n${excerpt === '' ? '' : `${excerpt}\n`}`
+}
+
+/** A count, then every warning by line with the source around it. */
+export function formatWarnings(report: CheckReport): string {
   const count = report.warnings.length
   let out = ''
   if (count > 0 || report.error === undefined) {
@@ -76,11 +107,7 @@ export function formatChecks(report: CheckReport): string {
   const lines = report.text.split('\n')
   const sorted = report.warnings.toSorted((a, b) => a.range.start.line - b.range.start.line)
   for (const warning of sorted) out += formatWarning(report, warning, lines)
-  if (report.error !== undefined) {
-    const excerpt =
-      report.error.range === undefined ? '' : formatExcerpt(report.file, report.error.range, lines)
-    out += `${out === '' ? '' : '\n'}ERROR: ${report.error.message}\n${excerpt}`
-  }
+  if (count > 0 && report.error !== undefined) out += '\n'
   return out
 }
 
@@ -92,8 +119,12 @@ function formatWarning(report: CheckReport, warning: CheckResult, lines: readonl
 
 /** A few lines around a range, the range's own marked with `>>>`. */
 export function formatExcerpt(file: string, range: SourceRange, lines: readonly string[]): string {
-  const first = range.start.line
-  const last = Math.min(range.end.line, lines.length)
+  return formatLines(file, linesOf(range), lines)
+}
+
+function formatLines(file: string, marked: readonly number[], lines: readonly string[]): string {
+  const first = marked[0] ?? 0
+  const last = Math.min(marked.at(-1) ?? 0, lines.length)
   if (first > lines.length || first < 1) return ''
   let start = first
   let end = last
@@ -111,7 +142,7 @@ export function formatExcerpt(file: string, range: SourceRange, lines: readonly 
   const rule = '--------------------\n'
   let out = `${file}:${first}\n${rule}`
   for (let line = start; line <= end; line++) {
-    const mark = line >= first && line <= last ? '>>>' : '   '
+    const mark = marked.includes(line) ? '>>>' : '   '
     out += ` ${String(line).padStart(3)} | ${mark} ${lines[line - 1]}\n`
   }
   return out + rule

@@ -3,15 +3,28 @@
 // @see moby/buildkit frontend/dockerfile/dockerfile2llb/{convert.go dispatch, validations.go}
 import type { Platform } from '../../../descriptor.js'
 import { DockerfileError, type SourceLocation, type SourceRange } from '../../../errors.js'
-import type { AddInstruction, ArgInstruction, CopyInstruction, Escape, Instruction, Stage } from '../ast.js'
+import type {
+  AddInstruction,
+  AnyInstruction,
+  ArgInstruction,
+  CopyInstruction,
+  Escape,
+  Instruction,
+  RunInstruction,
+  RunMount,
+  Stage,
+} from '../ast.js'
 import { expandInstruction, parseMount } from '../expand-instruction.js'
-import { expandWord, type Usage } from '../expand.js'
+import { expandWord, unsetIn } from '../expand.js'
 import { cleanPath, type IgnoreMatcher } from '../ignore.js'
 import { parseInstruction } from '../parse.js'
 import { parsePort } from '../ports.js'
 import { parseSignal } from '../signal.js'
 import { suggest } from '../suggest.js'
+import { quote } from '../text.js'
+import { gitSource, isHttpSource, sourceFault, transferFault } from '../transfer.js'
 import type { Linter } from './linter.js'
+import { OutlineCapture } from './outline.js'
 
 /** What is known of a base image. */
 export interface BaseImageFacts {
@@ -19,7 +32,15 @@ export interface BaseImageFacts {
   readonly env?: readonly string[] | undefined
   readonly shell?: readonly string[] | undefined
   readonly onBuild?: readonly string[] | undefined
+  /** Working directory. */
+  readonly directory?: string | undefined
   readonly platform?: Platform | undefined
+}
+
+/** What an instruction takes its files from. */
+export interface SourceFacts {
+  /** Its own instructions were read: it stands further up, or is an image. */
+  readonly ready: boolean
 }
 
 export interface StageContext {
@@ -27,8 +48,17 @@ export interface StageContext {
   readonly buildArgs: ReadonlyMap<string, string>
   readonly globalArgs: ReadonlyMap<string, string>
   readonly ignore: IgnoreMatcher | undefined
-  readonly locate: (range: SourceRange) => SourceLocation
+  /** @param lines  those that BuildKit names, where they are others */
+  readonly locate: (range: SourceRange, lines?: readonly number[]) => SourceLocation
   readonly linter: Linter
+}
+
+/** What a stage is called, and where its instructions take files from. */
+export interface StageSources {
+  readonly name: string
+  /** ONBUILD triggers of the base, read. */
+  readonly triggers: readonly Instruction[]
+  readonly of: (instruction: Instruction) => readonly (SourceFacts | undefined)[]
 }
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
@@ -40,18 +70,22 @@ const NOT_IN_ENV = new Set(['BUILDKIT_SBOM_SCAN_CONTEXT', 'BUILDKIT_SBOM_SCAN_ST
 export class StageFacts {
   readonly env: Map<string, string>
   readonly declared: Set<string>
-  readonly onBuild: string[] = []
+  outline = new OutlineCapture(new Map(), [])
+  /** Absolute. */
+  directory: string
   workdirSet: boolean
   shellSet: boolean
 
   private constructor(
     env: Map<string, string>,
     declared: Set<string>,
+    directory: string,
     workdirSet: boolean,
     shellSet: boolean,
   ) {
     this.env = env
     this.declared = declared
+    this.directory = directory
     this.workdirSet = workdirSet
     this.shellSet = shellSet
   }
@@ -63,11 +97,13 @@ export class StageFacts {
       env.set(at === -1 ? pair : pair.slice(0, at), at === -1 ? '' : pair.slice(at + 1))
     }
     if (!env.has('PATH')) env.set('PATH', DEFAULT_PATH)
-    return new StageFacts(env, new Set(), false, (image?.shell?.length ?? 0) > 0)
+    const directory = joinDirectory('/', image?.directory ?? '/')
+    return new StageFacts(env, new Set(), directory, false, (image?.shell?.length ?? 0) > 0)
   }
 
   static ofStage(base: StageFacts): StageFacts {
-    return new StageFacts(new Map(base.env), new Set(base.declared), base.workdirSet, base.shellSet)
+    const { env, declared, directory, workdirSet, shellSet } = base
+    return new StageFacts(new Map(env), new Set(declared), directory, workdirSet, shellSet)
   }
 }
 
@@ -75,30 +111,52 @@ export class StageFacts {
 export function checkStage(
   stage: Stage,
   facts: StageFacts,
-  triggers: readonly string[],
+  sources: StageSources,
   context: StageContext,
 ): void {
-  const walk = new StageWalk(facts, context)
-  const at = context.locate(stage.from.range)
-  for (const trigger of triggers) {
-    const instruction = parseInstruction(trigger, { at })
+  const walk = new StageWalk(facts, sources, context)
+  for (const instruction of sources.triggers) walk.dispatch(instruction)
+  for (const instruction of stage.instructions) walk.dispatch(instruction)
+}
+
+/** Reads the ONBUILD triggers of a stage's base; their place is the stage's FROM. @throws DockerfileError */
+export function readTriggers(
+  stage: Stage,
+  triggers: readonly string[],
+  locate: StageContext['locate'],
+): Instruction[] {
+  const { range } = stage.from
+  const at = locate(range)
+  return triggers.map((trigger) => {
+    const instruction = parseTrigger(trigger, at)
     if (instruction.kind === 'from') {
       throw new DockerfileError('DOCKERFILE_SYNTAX', 'FROM is not a command type', at)
     }
-    walk.dispatch({ ...instruction, range: stage.from.range, comments: [] })
+    return { ...instruction, range, comments: [] }
+  })
+}
+
+/** A fault in a trigger is told without a line of its own. */
+function parseTrigger(trigger: string, at: SourceLocation): AnyInstruction {
+  try {
+    return parseInstruction(trigger, { at })
+  } catch (error) {
+    if (!(error instanceof DockerfileError)) throw error
+    throw new DockerfileError(error.code, error.message, at, { cause: error })
   }
-  for (const instruction of stage.instructions) walk.dispatch(instruction)
 }
 
 class StageWalk {
   readonly #facts: StageFacts
+  readonly #sources: StageSources
   readonly #context: StageContext
   /** CMD, ENTRYPOINT, HEALTHCHECK: where the last one stood in this stage. */
   readonly #last = new Map<string, SourceRange>()
   #linter: Linter
 
-  constructor(facts: StageFacts, context: StageContext) {
+  constructor(facts: StageFacts, sources: StageSources, context: StageContext) {
     this.#facts = facts
+    this.#sources = sources
     this.#context = context
     this.#linter = context.linter
   }
@@ -108,11 +166,13 @@ class StageWalk {
     const at = this.#context.locate(written.range)
     // The ports of EXPOSE are expanded without a word about variables that are not set.
     const quiet = written.kind === 'expose'
-    const { instruction } = expandInstruction(written, this.#facts.env, {
-      escape: this.#context.escape,
-      at,
-      onWord: quiet ? undefined : (usage) => this.#checkVariables(usage, written.range),
-    })
+    const { instruction } = this.#telling(quiet, written.range, () =>
+      expandInstruction(written, this.#facts.env, {
+        escape: this.#context.escape,
+        at,
+        onWord: quiet ? undefined : ({ unset }) => this.#checkVariables(unset, written.range),
+      }),
+    )
     this.#check(instruction, at)
   }
 
@@ -130,13 +190,12 @@ class StageWalk {
       case 'arg':
         return this.#arg(instruction, at)
       case 'run':
-        for (const spec of instruction.mounts)
-          parseMount(spec, (word) => this.#expand(word, instruction.range, at), at)
-        return
+        return this.#run(instruction, at)
       case 'add':
       case 'copy':
-        return this.#transfer(instruction)
+        return this.#transfer(instruction, at)
       case 'workdir':
+        this.#facts.directory = joinDirectory(this.#facts.directory, instruction.path)
         if (!this.#facts.workdirSet && !instruction.path.startsWith('/')) {
           this.#linter.report('WorkdirRelativePath', instruction.range, instruction.path)
         }
@@ -159,15 +218,13 @@ class StageWalk {
       case 'stopsignal':
         parseSignal(instruction.signal, at)
         return
-      case 'onbuild':
-        this.#facts.onBuild.push(instruction.expression)
-        return
       case 'volume':
         if (instruction.volumes.includes('')) {
           throw new DockerfileError('ARGUMENT_INVALID', 'VOLUME specified can not be an empty string', at)
         }
         return
       case 'maintainer':
+      case 'onbuild':
       case 'user':
         return
     }
@@ -175,12 +232,24 @@ class StageWalk {
 
   /** Expands a word that `expandInstruction` leaves alone. */
   #expand(word: string, range: SourceRange, at: SourceLocation): string {
-    const expansion = expandWord(word, this.#facts.env, { escape: this.#context.escape, at })
-    this.#checkVariables(expansion, range)
+    const expansion = this.#telling(false, range, () =>
+      expandWord(word, this.#facts.env, { escape: this.#context.escape, at }),
+    )
+    this.#checkVariables(expansion.unset, range)
     return expansion.value
   }
 
-  #checkVariables({ unset }: Usage, range: SourceRange): void {
+  /** An expansion that fails has looked variables up, too. */
+  #telling<T>(quiet: boolean, range: SourceRange, expand: () => T): T {
+    try {
+      return expand()
+    } catch (error) {
+      if (!quiet) this.#checkVariables(unsetIn(error), range)
+      throw error
+    }
+  }
+
+  #checkVariables(unset: Iterable<string>, range: SourceRange): void {
     for (const name of unset) {
       if (this.#facts.declared.has(name) || NOT_IN_ENV.has(name)) continue
       this.#linter.report('UndefinedVar', range, name, suggest(name, this.#facts.env.keys()) ?? '')
@@ -188,7 +257,7 @@ class StageWalk {
   }
 
   #arg(instruction: ArgInstruction, at: SourceLocation): void {
-    for (const { name, value } of instruction.args) {
+    for (const { name, value, description } of instruction.args) {
       this.#checkSecret('ARG', name, instruction.range)
       const given = this.#context.buildArgs.get(name)
       const inherited = value === undefined ? this.#context.globalArgs.get(name) : undefined
@@ -197,22 +266,73 @@ class StageWalk {
       const result = given ?? own ?? inherited
       if (result !== undefined && !NOT_IN_ENV.has(name)) setLast(this.#facts.env, name, result)
       this.#facts.declared.add(name)
+      const { outline } = this.#facts
+      outline.used.add(name)
+      // What comes from the global scope is told where it was declared.
+      if (inherited !== undefined && given === undefined) continue
+      const { range } = instruction
+      outline.args.set(name, { name, description, value: result, range, from: new Set() })
     }
   }
 
-  #transfer(instruction: CopyInstruction | AddInstruction): void {
-    const { ignore } = this.#context
+  #run(instruction: RunInstruction, at: SourceLocation): void {
+    const { mounts, range } = instruction
+    // All are read before any is mounted.
+    const read = mounts.map((spec) => parseMount(spec, (word) => this.#expand(word, range, at), at))
+    const sources = this.#sources.of(instruction)
+    read.forEach((mount, index) => {
+      const fault = mountFault(mount, this.#facts.directory, sources[index])
+      if (fault !== undefined) throw new DockerfileError('FLAG_INVALID', fault, at)
+      this.#noteMount(mount, range)
+    })
+  }
+
+  #noteMount(mount: RunMount, range: SourceRange): void {
+    const { secrets, ssh } = this.#facts.outline
+    if (mount.type !== 'secret' && mount.type !== 'ssh') return
+    const name = mount.type === 'secret' ? secretId(mount) : (mount.id ?? 'default')
+    const known = mount.type === 'secret' ? secrets : ssh
+    if (!known.has(name)) known.set(name, { name, required: mount.required, range })
+  }
+
+  #transfer(instruction: CopyInstruction | AddInstruction, at: SourceLocation): void {
+    const [from] = this.#sources.of(instruction)
+    const refuse = (fault: string | undefined): void => {
+      if (fault !== undefined) throw new DockerfileError('FLAG_INVALID', fault, at)
+    }
+    if (instruction.kind === 'copy' && from?.ready === false) {
+      const stages = `cannot copy from stage ${quote(instruction.from!)}, it needs to be defined before current stage`
+      refuse(`${stages} ${quote(this.#sources.name)}`)
+    }
+    refuse(transferFault(instruction))
+    for (const source of instruction.sources) {
+      refuse(sourceFault(instruction, source))
+      this.#checkIgnored(instruction, source)
+    }
+  }
+
+  #checkIgnored(instruction: CopyInstruction | AddInstruction, source: string): void {
+    const { ignore, linter } = this.#context
+    if (linter.level === 'bundled') return this.#checkIgnoredAsWritten(instruction, source)
     // With `!` patterns nothing certain can be said; other stages and images know no ignore file.
     if (ignore === undefined || ignore.hasExclusions) return
     if (instruction.kind === 'copy' && instruction.from !== undefined) return
-    for (const source of instruction.sources) {
-      if (isRemote(source)) continue
-      const path = cleanPath(source)
-      if ((path === '.' || path === '/') && !ignoresEverything(ignore)) continue
-      if (!ignore.matchesOrParentMatches(path)) continue
-      const command = instruction.kind === 'copy' ? 'Copy' : 'Add'
-      this.#linter.report('CopyIgnoredFile', instruction.range, command, path)
-    }
+    if (gitSource(source) !== undefined || isHttpSource(source)) return
+    const path = cleanPath(source)
+    if ((path === '.' || path === '/') && !ignoresEverything(ignore)) return
+    if (!ignore.matchesOrParentMatches(path)) return
+    const command = instruction.kind === 'copy' ? 'Copy' : 'Add'
+    this.#linter.report('CopyIgnoredFile', instruction.range, command, path)
+  }
+
+  /** The rule while it was an experiment: the path as it is written, whatever `!` patterns say. */
+  #checkIgnoredAsWritten(instruction: CopyInstruction | AddInstruction, source: string): void {
+    const { ignore } = this.#context
+    if (ignore === undefined || (instruction.kind === 'copy' && instruction.from !== undefined)) return
+    if (gitSource(source) !== undefined || isHttpSource(source) || !ignore.matchesOrParentMatches(source))
+      return
+    const command = instruction.kind === 'copy' ? 'Copy' : 'Add'
+    this.#linter.report('CopyIgnoredFile', instruction.range, command, source)
   }
 
   #usedOnce(instruction: Instruction): void {
@@ -225,9 +345,10 @@ class StageWalk {
 
   #ports(specs: readonly string[], range: SourceRange, at: SourceLocation): void {
     for (const spec of specs) {
-      const port = parsePort(spec, at)
-      if (port.protocolCasing) this.#linter.report('ExposeProtoCasing', range, spec)
-      if (port.hostPart) this.#linter.report('ExposeInvalidFormat', range, spec)
+      parsePort(spec, at, ({ protocolCasing, hostPart }) => {
+        if (protocolCasing) this.#linter.report('ExposeProtoCasing', range, spec)
+        if (hostPart) this.#linter.report('ExposeInvalidFormat', range, spec)
+      })
     }
   }
 
@@ -252,8 +373,22 @@ function namesSecret(name: string): boolean {
   return words.some((word) => SECRET_WORDS.has(word)) && !words.some((word) => HARMLESS_WORDS.has(word))
 }
 
-function isRemote(source: string): boolean {
-  return /^(?:https?|git|ssh):\/\//.test(source) || /^[^/@]+@[^/:]+:/.test(source)
+/** What is wrong with a mount. @see moby/buildkit frontend/dockerfile/dockerfile2llb/convert_runmount.go */
+function mountFault(mount: RunMount, directory: string, from: SourceFacts | undefined): string | undefined {
+  if (mount.type === 'secret') return undefined
+  if (mount.type === 'ssh') return mount.source === undefined ? undefined : 'ssh does not support source'
+  const target = mount.target ?? ''
+  if (from?.ready === false)
+    return `cannot mount from stage ${quote(mount.from ?? '')} to ${quote(target)}, stage needs to be defined before current command`
+  return joinDirectory(directory, target) === '/' ? 'invalid mount target "/"' : undefined
+}
+
+function secretId({ source, id, target = '' }: RunMount): string {
+  return source ?? id ?? (cleanPath(target).split('/').at(-1) || '/')
+}
+
+function joinDirectory(directory: string, path: string): string {
+  return path.startsWith('/') ? cleanPath(path) : cleanPath(`${directory}/${path}`)
 }
 
 /** Patterns that leave out all of the context's root. */
