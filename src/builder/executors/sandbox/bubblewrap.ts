@@ -2,7 +2,7 @@
 import type { ExecRequest } from '../../executor.js'
 import type { Identity } from '../accounts.js'
 import { HOSTNAME } from '../hosts.js'
-import { PID_NAMESPACE_FD } from './launch.js'
+import { PID_NAMESPACE_FD, SECCOMP_FD } from './launch.js'
 
 /** What Docker leaves to a container's root by default. */
 const CAPABILITIES = [
@@ -28,11 +28,38 @@ const HELPER = '/dev/.lamella'
 export interface SandboxFiles {
   /** The mounted root, on the host. */
   readonly merged: string
+  /** Options that cover parts of /proc; see `coversOf`. */
+  readonly covers: readonly string[]
+  /** Whether there is a filter of system calls for this machine. */
+  readonly filtered: boolean
   /** Files of the host that are shown in the root, read-only unless said otherwise. */
   readonly shown: readonly { readonly from: string; readonly to: string; readonly writable: boolean }[]
   /** setpriv of the host, for a user that is not root. */
   readonly setpriv:
     { readonly program: string; readonly loader: string; readonly libraries: readonly string[] } | undefined
+}
+
+/** Settings of the kernel, which root may write to: without a capability, and for the whole machine. */
+const READ_ONLY = ['sys', 'fs', 'sysrq-trigger']
+/** What tells of the machine and of others on it. bubblewrap covers `bus` and `irq`. */
+const HIDDEN = ['acpi', 'asound', 'kcore', 'keys', 'latency_stats', 'sched_debug', 'scsi', 'timer_list']
+
+/**
+ * Covers in /proc what docker covers. bubblewrap means to cover `sys` and `sysrq-trigger`, but takes a folder that root
+ * cannot write to for one whose files root cannot write to.
+ *
+ * @param empty  an empty file of the host
+ * @param kindOf  what there is in the host's /proc
+ */
+export function coversOf(empty: string, kindOf: (name: string) => 'file' | 'dir' | undefined): string[] {
+  const readOnly = READ_ONLY.filter((name) => kindOf(name) !== undefined)
+  const hidden = HIDDEN.flatMap((name) => {
+    const kind = kindOf(name)
+    if (kind === undefined) return []
+    const at = `/proc/${name}`
+    return kind === 'file' ? ['--ro-bind', empty, at] : ['--tmpfs', at, '--remount-ro', at]
+  })
+  return [...readOnly.flatMap((name) => ['--ro-bind', `/proc/${name}`, `/proc/${name}`]), ...hidden]
 }
 
 export interface BubblewrapCommand {
@@ -48,7 +75,7 @@ export function bubblewrapArguments(
   files: SandboxFiles,
   isJoining = false,
 ): BubblewrapCommand {
-  const args = ['--bind', files.merged, '/', '--dev', '/dev', '--proc', '/proc']
+  const args = ['--bind', files.merged, '/', '--dev', '/dev', '--proc', '/proc', ...files.covers]
   for (const { from, to, writable } of files.shown) args.push(writable ? '--bind' : '--ro-bind', from, to)
   const becomeUser = identityCommand(identity, files)
   args.push(...becomeUser.binds)
@@ -62,6 +89,7 @@ export function bubblewrapArguments(
     args.push('--hostname', HOSTNAME)
   }
   args.push('--die-with-parent', '--new-session')
+  if (files.filtered) args.push('--seccomp', String(SECCOMP_FD))
   args.push('--cap-drop', 'ALL', ...CAPABILITIES.flatMap((name) => ['--cap-add', `CAP_${name}`]))
   args.push('--clearenv', ...request.env.flatMap(([name, value]) => ['--setenv', name, value]))
   args.push('--chdir', request.cwd)

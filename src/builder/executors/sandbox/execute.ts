@@ -4,8 +4,9 @@ import type { Duplex, Writable } from 'node:stream'
 import { BuildError, throwIfAborted } from '../../../errors.js'
 import { encodeTar, type TarInput } from '../../../store/index.js'
 import type { ExecRequest } from '../../executor.js'
-import { GATE_FD, OPTIONS_FD, SECRETS_FD } from './launch.js'
+import { GATE_FD, OPTIONS_FD, SECCOMP_FD, SECRETS_FD } from './launch.js'
 import type { SecretFile } from './places.js'
+import { seccompFilter } from './seccomp.js'
 import { terminateCommand } from './terminate.js'
 
 export interface Execution {
@@ -57,7 +58,7 @@ export async function execute(execution: Execution, request: ExecRequest): Promi
 }
 
 function start({ command, folder, options, secrets }: Execution, { stdin }: ExecRequest): ChildProcess {
-  const pipes = secrets.length === 0 ? 2 : 3
+  const pipes = secrets.length === 0 ? 3 : 4
   const child = spawn(command[0]!, command.slice(1), {
     cwd: folder,
     // Our environment is not the RUN's affair, and /proc would show it.
@@ -65,6 +66,8 @@ function start({ command, folder, options, secrets }: Execution, { stdin }: Exec
     stdio: [stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', ...Array<'pipe'>(pipes).fill('pipe')],
   })
   send(child, OPTIONS_FD, [new TextEncoder().encode(options.map((option) => `${option}\0`).join(''))])
+  const filter = seccompFilter(process.arch)
+  send(child, SECCOMP_FD, filter === undefined ? [] : [filter])
   if (secrets.length > 0) send(child, SECRETS_FD, encodeTar(secrets.map(secretEntry)))
   child.stdin?.on('error', () => undefined)
   child.stdin?.end(stdin)

@@ -4,18 +4,20 @@ import { joinCommand, namespaceCommand, type SandboxHost } from './host.js'
 /** bubblewrap reads its options from here: a command line is seen by everybody, and some values are secrets. */
 export const OPTIONS_FD = 3
 export const GATE_FD = 4
+/** bubblewrap reads its filter of system calls from here. */
+export const SECCOMP_FD = 5
 /** Only where there are secrets. */
-export const SECRETS_FD = 5
+export const SECRETS_FD = 6
 /** The pid namespace that a command joins; opened when all others are closed. */
-export const PID_NAMESPACE_FD = 5
+export const PID_NAMESPACE_FD = 6
 
 /**
- * Closes all descriptors but the first three and bubblewrap's options. POSIX sh has no words for those beyond 9; where
+ * Closes all descriptors but the first three and what bubblewrap reads. POSIX sh has no words for those beyond 9; where
  * there are any, bash takes the script's place. A database's are, and what we were started with may be.
  */
 const CLOSE_SMALL = `for path in /proc/self/fd/*; do
   case \${path##*/} in
-    [012] | ${OPTIONS_FD}) ;;
+    [012] | ${OPTIONS_FD} | ${SECCOMP_FD}) ;;
     [4-9]) eval "exec \${path##*/}>&-" ;;
     *) exec "$bash" --norc -p -c "$close_all" bash "$pidns" "$@" ;;
   esac
@@ -30,7 +32,7 @@ exec "$@"`
 const CLOSE_ALL = `for path in /proc/self/fd/*; do
   fd=\${path##*/}
   case $fd in
-    [012] | ${OPTIONS_FD}) ;;
+    [012] | ${OPTIONS_FD} | ${SECCOMP_FD}) ;;
     *[!0-9]* | "") exit 125 ;;
     *) exec {fd}>&- ;;
   esac

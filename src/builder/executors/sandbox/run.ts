@@ -9,6 +9,7 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   statSync,
   writeFileSync,
 } from 'node:fs'
@@ -20,7 +21,7 @@ import { applyChangeset, diffTrees, EMPTY_TREE, openTree, type Tree } from '../.
 import type { ExecRequest, ExecResult } from '../../executor.js'
 import { readAccountFiles, resolveIdentity, type Identity } from '../accounts.js'
 import { hostsFile } from '../hosts.js'
-import { bubblewrapArguments, type SandboxFiles } from './bubblewrap.js'
+import { bubblewrapArguments, coversOf, type SandboxFiles } from './bubblewrap.js'
 import { hasLimits, RunGroups } from './cgroups.js'
 import { execute } from './execute.js'
 import { librariesOf, removeFolder, type SandboxHost } from './host.js'
@@ -28,6 +29,7 @@ import { launchCommand } from './launch.js'
 import { findPlaces, type AgentSocket, type MemoryPlace, type Places } from './places.js'
 import { materialiseLayers, unpackChanges, writeRoot, type RootfsOptions } from './rootfs.js'
 import { GROUPS_FILE, ownName, removeStale } from './scratch.js'
+import { seccompFilter } from './seccomp.js'
 import { findSession, writeSession } from './session.js'
 import { markUpper, readUpperFolder } from './upper.js'
 
@@ -36,6 +38,8 @@ export class Sandbox {
   readonly #host: SandboxHost
   readonly #options: RootfsOptions
   #cleaned = false
+  /** What is in the host's /proc, by name. */
+  #covered: ReadonlyMap<string, 'file' | 'dir'> | undefined
 
   constructor(host: SandboxHost, store: Store, folder: string) {
     this.#host = host
@@ -112,7 +116,7 @@ export class Sandbox {
     if (session === undefined) throw noSession(name)
     const { run, shown, readOnlyRoot, groups } = session
     const merged = join(run, 'merged')
-    const files = { merged, shown, setpriv: this.#helperFor(identity) }
+    const files = { ...this.#surroundings(run), shown, setpriv: this.#helperFor(identity) }
     const bubblewrap = bubblewrapArguments({ ...request, readOnlyRoot }, identity, files, true)
     const launch = { overlay: '', merged, tmpfs: [], secrets: '', groups, command: bubblewrap.command }
     const execution = {
@@ -170,7 +174,24 @@ export class Sandbox {
     for (const [index, { target }] of places.sockets.entries()) {
       shown.push({ from: join(run, socketName(index)), to: target, writable: true })
     }
-    return { merged, shown, setpriv: this.#helperFor(identity) }
+    return { ...this.#surroundings(run), shown, setpriv: this.#helperFor(identity) }
+  }
+
+  #surroundings(run: string): Pick<SandboxFiles, 'merged' | 'covers' | 'filtered'> {
+    const empty = join(run, 'empty')
+    if (!existsSync(empty)) writeFileSync(empty, '', { mode: 0o444 })
+    this.#covered ??= new Map(
+      readdirSync('/proc', { withFileTypes: true }).map((entry) => [
+        entry.name,
+        entry.isDirectory() ? 'dir' : 'file',
+      ]),
+    )
+    const filtered = seccompFilter(process.arch) !== undefined
+    return {
+      merged: join(run, 'merged'),
+      covers: coversOf(empty, (name) => this.#covered!.get(name)),
+      filtered,
+    }
   }
 
   #helperFor({ uid, gid }: Identity): SandboxFiles['setpriv'] {
