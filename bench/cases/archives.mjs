@@ -16,14 +16,21 @@ export const group = 'archives'
 
 const bin = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), 'dist/cli/main.js')
 
-/** A docker archive of `megabytes` in four layers of 1 MB files that do not compress. */
-async function makeArchive(file, megabytes) {
+/** A quarter noise, the rest letters: gzip makes a third of it. */
+function compressible(length) {
+  const out = randomBytes(length)
+  for (let i = length >> 2; i < length; i++) out[i] = 97 + ((i * 7 + (out[i >> 3] & 3)) % 26)
+  return out
+}
+
+/** An archive of `megabytes` in four layers of 1 MB files. */
+async function makeArchive(file, megabytes, options, makeBytes) {
   const store = createMemoryStore()
   const layers = []
   for (let i = 0; i < 4; i++) {
     const editor = new TreeEditor(EMPTY_TREE)
     for (let j = 0; j < megabytes / 4; j++) {
-      const bytes = randomBytes(1 << 20)
+      const bytes = makeBytes(1 << 20)
       const node = new TreeNode({ kind: 'file', size: bytes.byteLength, source: bytesSource(bytes) })
       editor.put(`layer${i}-file${j}`, node)
     }
@@ -36,10 +43,7 @@ async function makeArchive(file, megabytes) {
   }
   const image = await writeImage(store.blobs, { config, layers })
   const images = [{ descriptor: image.descriptor, names: ['big:1'] }]
-  await pipeline(
-    Readable.from(saveArchive(store, images, { format: 'docker-archive' })),
-    createWriteStream(file),
-  )
+  await pipeline(Readable.from(saveArchive(store, images, options)), createWriteStream(file))
   return layers.map(({ diffID }) => diffID)
 }
 
@@ -65,7 +69,7 @@ export async function* run({ quick }) {
   try {
     const megabytes = quick ? 100 : 500
     const archive = join(scratch, 'big.tar')
-    const diffIDs = await makeArchive(archive, megabytes)
+    const diffIDs = await makeArchive(archive, megabytes, { format: 'docker-archive' }, randomBytes)
     const rounds = quick ? 2 : 3
     const hasSkopeo = spawnSync('skopeo', ['--version']).status === 0
     const times = { load: [], save: [], 'skopeo in': [], 'skopeo out': [], sha256: [] }
@@ -149,7 +153,67 @@ export async function* run({ quick }) {
         check: true,
       }
     }
+    yield* compressed(scratch, quick)
   } finally {
     rmSync(scratch, { recursive: true, force: true })
+  }
+}
+
+/** Loads of compressed layers: hashed as they come, unpacked, hashed again. Against unpacking and hashing alone. */
+async function* compressed(scratch, quick) {
+  const megabytes = quick ? 40 : 200
+  const rounds = quick ? 1 : 3
+  for (const [compression, unpack] of [
+    ['gzip', 'gzip -dc'],
+    ['zstd', 'zstd -dc'],
+  ]) {
+    if (spawnSync('sh', ['-c', `${unpack.split(' ')[0]} --version`]).status !== 0) continue
+    const archive = join(scratch, `${compression}.tar`)
+    const options = { format: 'oci-archive', compression }
+    const diffIDs = await makeArchive(archive, megabytes, options, compressible)
+    // All layers one behind the other are one compressed stream.
+    const layers = join(scratch, 'layers')
+    const members = String(spawnSync('tar', ['tf', archive]).stdout).match(/^blobs\/sha256\/\w+$/gm)
+    const large = members.map(
+      (name) => `tar xOf ${archive} ${name} | ${unpack} >/dev/null 2>&1 && tar xOf ${archive} ${name}`,
+    )
+    spawnSync('sh', ['-c', `(${large.join('; ')}) > ${layers}`])
+    const times = { load: [], floor: [] }
+    let peak = 0
+    for (let i = 0; i < rounds; i++) {
+      const store = join(scratch, `${compression}${i}`)
+      const load = measure(process.execPath, [bin, 'load', '-i', archive, '--store', store])
+      times.load.push(load.ns)
+      peak = Math.max(peak, load.peakBytes ?? 0)
+      times.floor.push(measure('sh', ['-c', `${unpack} ${layers} | sha256sum`]).ns)
+      const shown = spawnSync(process.execPath, [bin, 'inspect', '--store', store, 'big:1'], {
+        encoding: 'utf8',
+      })
+      const [{ layers: loaded }] = JSON.parse(shown.stdout)
+      if (loaded.some(({ diffID }, at) => diffID !== diffIDs[at]))
+        throw new Error('something else was loaded')
+      rmSync(store, { recursive: true, force: true })
+    }
+    const common = { n: rounds, p50Ns: median(times.load), p99Ns: Math.max(...times.load), check: true }
+    yield {
+      ...common,
+      name: `lamella load, ${compression}, ${megabytes} MB unpacked`,
+      question: 'load of layers that are compressed, the whole process',
+      bytes: megabytes << 20,
+      baseline: `${unpack} | sha256sum`,
+      ratio: median(times.load) / median(times.floor),
+    }
+    if (peak > 0) {
+      yield {
+        ...common,
+        name: `lamella load, ${compression}, peak memory of 200 MB`,
+        question: 'how much memory does it take at most?',
+        bytes: peak,
+        baseline: `${Math.round(peak / 1e6)} MB`,
+        ratio: peak / 200e6,
+        target: '<= 1',
+      }
+    }
+    rmSync(archive)
   }
 }
