@@ -86,6 +86,7 @@ export type ContainerErrorCode =
   | 'CONTAINER_RECORD_INVALID'
   | 'COMMAND_MISSING'
   | 'COPY_INVALID'
+  | 'CHANGE_INVALID'
   | 'MOUNT_INVALID'
   | 'MOUNT_FAILED'
   | 'VOLUME_NOT_FOUND'

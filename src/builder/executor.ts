@@ -44,6 +44,8 @@ export interface ExecRequest {
   readonly stdin?: Uint8Array | undefined
   readonly timeoutMs?: number | undefined
   readonly limits?: ExecLimits | undefined
+  /** What the machine is called; default BuildKit's name. For executors that give it a name of its own. */
+  readonly hostname?: string | undefined
   /** Names that /etc/hosts has besides localhost's. For executors that show one of their own. */
   readonly extraHosts?: readonly (readonly [name: string, address: string])[] | undefined
   /** Whether what is shown at /etc/hosts and /etc/resolv.conf can be written to, for this run. Default false, as in a build. */
@@ -61,8 +63,8 @@ export interface ExecRequest {
   /** Nothing but the mounts can be written to; for executors that work on a copy. Default false. */
   readonly readOnlyRoot?: boolean | undefined
   /**
-   * Ends the processes and keeps what they wrote, unlike `signal`: SIGTERM, and SIGKILL after 10 seconds; the result has
-   * the exit code that came of it. For executors that work on a copy.
+   * Ends the processes and keeps what they wrote, unlike `signal`: with SIGTERM, or the SIGINT or SIGKILL that its reason's
+   * message names, and with SIGKILL after 10 seconds; the result has the exit code that came of it. For executors that work on a copy.
    */
   readonly stop?: AbortSignal | undefined
   /** By this name others can `join` the run while it lasts, from this process or another. For executors with `sessions`. */

@@ -33,6 +33,16 @@ export function pairs(args: Arguments, option: string, env: Io['env']): Record<s
   return out
 }
 
+/** `--label NAME[=VALUE]`; a name alone has the empty value, as with docker. */
+export function labelsOf(args: Arguments): Record<string, string> {
+  const named = args.strings('label').map((text) => (text.includes('=') ? text : `${text}=`))
+  const wrong = named.find((text) => text.startsWith('='))
+  if (wrong !== undefined) throw new UsageError(`--label ${wrong}: expected NAME=VALUE`)
+  return Object.fromEntries(
+    named.map((text) => [text.slice(0, text.indexOf('=')), text.slice(text.indexOf('=') + 1)]),
+  )
+}
+
 /** `key=value,key=value`, as docker's options have them. */
 function fields(text: string, option: string): Map<string, string> {
   const out = new Map<string, string>()
@@ -181,8 +191,12 @@ export async function dockerfile(args: Arguments, io: Io): Promise<Pick<BuildOpt
   return { dockerfile: isPipe(path) ? { text: await readPipe(path, io), name: path } : path }
 }
 
-/** What `-f <(command)` gives. */
+/**
+ * What `-f <(command)` gives: a descriptor that is open already, so that somebody writes or has written. A FIFO by its own
+ * name may have no writer, and a build waits for nobody.
+ */
 function isPipe(path: string): boolean {
+  if (!/^\/(?:dev\/fd|proc\/(?:self|\d+)\/fd)\/\d+$/.test(path)) return false
   try {
     return statSync(path, { throwIfNoEntry: false })?.isFIFO() === true
   } catch {
@@ -190,7 +204,7 @@ function isPipe(path: string): boolean {
   }
 }
 
-/** Read once, to its end; a build itself waits for no FIFO. */
+/** Read once, to its end. */
 async function readPipe(path: string, io: Io): Promise<Uint8Array> {
   return readAll(createReadStream(path, { signal: io.signal }))
 }
@@ -230,7 +244,7 @@ async function* chunksOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 }
 
 /** `NAME:ADDRESS` or `NAME=ADDRESS`. */
-function extraHosts(args: Arguments): readonly string[] {
+export function extraHosts(args: Arguments): readonly string[] {
   const hosts = args.strings('add-host')
   const wrong = hosts.find((text) => !/^[^:=]+[:=].+$/.test(text))
   if (wrong !== undefined) throw new UsageError(`--add-host ${wrong}: expected NAME:ADDRESS`)
@@ -248,7 +262,7 @@ export async function buildOptions(args: Arguments, io: Io, store: Store): Promi
     tags: args.strings('tag'),
     target: args.string('target'),
     buildArgs: pairs(args, 'build-arg', io.env),
-    labels: pairs(args, 'label', {}),
+    labels: labelsOf(args),
     contexts: pairs(args, 'build-context', {}),
     ...platform(args),
     ...network(args),

@@ -1,5 +1,6 @@
 // What the commands that make and run containers have in common: their options, and how output and exit codes travel.
 import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { autoExecutor, shellExecutor, type Executor } from 'lamella/builder'
 import {
@@ -13,7 +14,7 @@ import {
   type RunOptions,
 } from 'lamella/containers'
 import type { Store } from 'lamella/store'
-import { executors, pairs, readAll } from './build-options.js'
+import { executors, extraHosts, labelsOf, pairs, readAll } from './build-options.js'
 import { type Arguments, type Io, type OptionSpec, UsageError } from './command.js'
 import { formatError } from './errors.js'
 import { LIMIT_OPTIONS, limits } from './limits.js'
@@ -36,6 +37,23 @@ export const ENV: OptionSpec = {
   value: 'NAME[=VALUE]',
   multiple: true,
   help: 'set a variable',
+}
+export const ENV_FILE: OptionSpec = {
+  name: 'env-file',
+  value: 'FILE',
+  multiple: true,
+  help: 'set the variables of a file, one NAME[=VALUE] a line',
+}
+export const TTY: OptionSpec = {
+  name: 'tty',
+  short: 't',
+  help: 'taken for docker’s sake: there is no terminal to give, and the command sees pipes',
+}
+export const STOP_TIME: OptionSpec = {
+  name: 'time',
+  short: 't',
+  value: 'SECONDS',
+  help: 'how long to wait before killing it (default: 10)',
 }
 export const WORKDIR: OptionSpec = {
   name: 'workdir',
@@ -68,6 +86,7 @@ export const CREATE_OPTIONS: readonly OptionSpec[] = [
   },
   { name: 'tmpfs', value: 'PATH', multiple: true, help: 'a directory that nothing is kept of' },
   ENV,
+  ENV_FILE,
   { name: 'label', value: 'NAME=VALUE', multiple: true, help: 'set a label' },
   WORKDIR,
   USER,
@@ -78,6 +97,19 @@ export const CREATE_OPTIONS: readonly OptionSpec[] = [
   },
   { name: 'read-only', help: 'nothing but what is mounted can be written to' },
   { name: 'network', value: 'KIND', help: 'default, none or host' },
+  {
+    name: 'hostname',
+    short: 'h',
+    value: 'NAME',
+    help: 'what the machine is called; default the id (sandbox)',
+  },
+  {
+    name: 'add-host',
+    value: 'NAME:ADDRESS',
+    multiple: true,
+    help: 'a name that it can resolve (sandbox)',
+  },
+  TTY,
   ...LIMIT_OPTIONS,
 ]
 
@@ -100,16 +132,62 @@ export function createOptions(args: Arguments, io: Io): CreateContainerOptions {
     name: args.string('name'),
     cmd: cmd.length === 0 ? undefined : cmd,
     entrypoint: entrypoint === undefined ? undefined : entrypoint === '' ? [] : [entrypoint],
-    env: pairs(args, 'env', io.env),
+    env: environment(args, io),
     cwd: args.string('workdir'),
     user: args.string('user'),
-    labels: pairs(args, 'label', {}),
+    labels: labelsOf(args),
     mounts,
     network,
     readOnlyRoot: args.flag('read-only'),
     limits: limits(args),
+    hostname: args.string('hostname'),
+    extraHosts: extraHosts(args).map(hostPair),
     removeOnExit: args.flag('rm'),
   }
+}
+
+function hostPair(text: string): readonly [name: string, address: string] {
+  const at = text.search(/[:=]/)
+  return [text.slice(0, at), text.slice(at + 1)]
+}
+
+/** `--env-file`, and `--env` over it. */
+export function environment(args: Arguments, io: Io): Record<string, string> {
+  const out: Record<string, string> = {}
+  for (const path of args.strings('env-file')) Object.assign(out, envFile(path, io.env))
+  return Object.assign(out, pairs(args, 'env', io.env))
+}
+
+/**
+ * Lines of `NAME=VALUE`, as they stand, without quotes or expansion; `NAME` alone takes our value, `#` begins a comment line.
+ * @see docker/cli pkg/kvfile
+ */
+function envFile(path: string, env: Io['env']): Record<string, string> {
+  const out: Record<string, string> = {}
+  for (const [i, raw] of readFileSync(path, 'utf8')
+    .replace(/^\ufeff/, '')
+    .split(/\r?\n/)
+    .entries()) {
+    const line = raw.replace(/^[ \t]+/, '')
+    if (line === '' || line.startsWith('#')) continue
+    const at = line.indexOf('=')
+    const name = at === -1 ? line : line.slice(0, at)
+    if (name === '' || /\s/.test(name)) {
+      throw new UsageError(
+        `--env-file ${path}, line ${i + 1}: ${JSON.stringify(name)} is no name of a variable`,
+      )
+    }
+    const value = at === -1 ? env[name] : line.slice(at + 1)
+    if (value !== undefined) out[name] = value
+  }
+  return out
+}
+
+/** Of --time, in milliseconds. @throws UsageError */
+export function stopTimeMs(args: Arguments): number {
+  const text = args.string('time') ?? '10'
+  if (/^\d{1,6}$/.test(text)) return Number(text) * 1000
+  throw new UsageError(`--time ${text}: expected seconds`)
 }
 
 function asUsage<T>(read: () => T): T {
@@ -143,12 +221,16 @@ export async function runOptions(
   io: Io,
 ): Promise<{ readonly options: RunOptions; readonly done: () => Promise<void> }> {
   io.outliveReader()
+  if (args.flag('tty')) io.note('lamella: there is no terminal for the command (-t): it sees pipes\n')
+  // What `lamella kill` sends: SIGKILL itself would take the process that has to keep the files.
+  const killer = new AbortController()
+  process.once('SIGQUIT', () => killer.abort(new Error('SIGKILL')))
   let written: Promise<void> = Promise.resolve()
   const decoder = new TextDecoder()
   const options: RunOptions = {
     executor: await executorsOf(args, store, io),
     stdin: args.flag('interactive') ? await readAll(io.stdin()) : undefined,
-    stop: io.signal,
+    stop: AbortSignal.any([io.signal, killer.signal]),
     onOutput(stream, bytes) {
       if (stream === 'stderr') io.note(decoder.decode(bytes, { stream: true }))
       else {
@@ -200,7 +282,15 @@ export async function runInBackground(
   const choice = args
     .strings('executor')
     .flatMap((name) => ['--executor', /[./]/.test(name) ? resolve(name) : name])
-  const command = [process.argv[1]!, 'start', '--store', resolve(storePath(args, io.env)), ...choice, info.id]
+  const command = [
+    process.argv[1]!,
+    'start',
+    '--attach',
+    '--store',
+    resolve(storePath(args, io.env)),
+    ...choice,
+    info.id,
+  ]
   const child = spawn(process.execPath, command, { detached: true, stdio: 'ignore', cwd: '/' })
   const ended = new Promise<true>((done) => {
     child.once('exit', () => done(true))
@@ -231,6 +321,7 @@ export async function forEach(
     try {
       await work(operand)
     } catch (error) {
+      if (io.signal.aborted) throw error
       io.note(formatError(error))
       exitCode = 1
     }

@@ -23,7 +23,7 @@ const COMMANDS: Readonly<
   rmi: { summary: 'remove names of images', load: () => import('./commands/rmi.js') },
   reflog: { summary: 'show what a name pointed at before', load: () => import('./commands/reflog.js') },
   inspect: {
-    summary: 'print everything known of images, as JSON',
+    summary: 'print everything known of containers, images or volumes, as JSON',
     load: () => import('./commands/inspect.js'),
   },
   load: {
@@ -56,8 +56,18 @@ const COMMANDS: Readonly<
     summary: 'make a container, and run nothing',
     load: () => import('./commands/create.js'),
   },
-  start: { summary: 'run the command of a container again', load: () => import('./commands/start.js') },
+  start: { summary: 'run the command of containers again', load: () => import('./commands/start.js') },
   exec: { summary: 'run a further command in a container', load: () => import('./commands/exec.js') },
+  restart: {
+    summary: 'end what runs in containers, and run it again',
+    load: () => import('./commands/restart.js'),
+  },
+  kill: { summary: 'send a signal to what runs in containers', load: () => import('./commands/kill.js') },
+  wait: {
+    summary: 'wait until containers have ended, and print their exit codes',
+    load: () => import('./commands/wait.js'),
+  },
+  rename: { summary: 'give a container another name', load: () => import('./commands/rename.js') },
   stop: { summary: 'end what runs in containers', load: () => import('./commands/stop.js') },
   ps: { summary: 'list containers', load: () => import('./commands/ps.js') },
   logs: { summary: 'print what a container has printed', load: () => import('./commands/logs.js') },

@@ -8,6 +8,7 @@ import {
   type ContainerConfig,
   type HistoryEntry,
   type Image,
+  type ImageConfig,
 } from '../oci/index.js'
 import type { Store } from '../store/index.js'
 import { commitDiff, diffTrees } from '../unionfs/index.js'
@@ -20,6 +21,8 @@ export interface CommitContainerOptions {
   /** For the image's history. */
   readonly message?: string | undefined
   readonly author?: string | undefined
+  /** Instructions of a Dockerfile that change the config, as docker's --change has them: `CMD ["a"]`, `ENV A=1`, … */
+  readonly changes?: readonly string[] | undefined
   /** Laid over the config: what the container was run with, and this. */
   readonly config?: Partial<ContainerConfig> | undefined
   /** Clock and dice. */
@@ -30,7 +33,7 @@ export interface CommitContainerOptions {
  * Makes an image of a container as it was last saved, or as it is now where this process has it open. Mounts are no part
  * of it. The container goes on as it is.
  *
- * @throws ContainerError CONTAINER_NOT_FOUND; ImageError REFERENCE_INVALID
+ * @throws ContainerError CONTAINER_NOT_FOUND, CHANGE_INVALID; DockerfileError; ImageError REFERENCE_INVALID
  */
 export async function commitContainer(
   store: Store,
@@ -59,12 +62,13 @@ export async function commitContainer(
     }
     const { author: _, ...config } = from.config
     const author = options.author ?? from.config.author
+    const own = { ...from.config, config: configOf(from.config.config ?? {}, info) }
     const image = await writeImage(store.blobs, {
       config: {
         ...config,
         created,
         ...(author === undefined ? {} : { author }),
-        config: { ...configOf(from.config.config ?? {}, info), ...options.config },
+        config: { ...(await withChanges(own, options.changes ?? [])), ...options.config },
         rootfs: { type: 'layers', diff_ids: layers.map(({ diffID }) => diffID) },
         history: [...(from.config.history ?? []), entry],
       },
@@ -75,6 +79,12 @@ export async function commitContainer(
   } finally {
     await store.leases.release(lease.id)
   }
+}
+
+async function withChanges(image: ImageConfig, changes: readonly string[]): Promise<ContainerConfig> {
+  if (changes.length === 0) return image.config ?? {}
+  const { changedConfig } = await import('./commit-changes.js')
+  return changedConfig(image, changes)
 }
 
 /** The image's config with what the container was made with. */

@@ -51,6 +51,10 @@ export interface ContainerSettings {
   /** Nothing outside the mounts can be written to by what runs. */
   readonly readOnlyRoot: boolean
   readonly limits?: ExecLimits | undefined
+  /** Default: the first 12 digits of the id. */
+  readonly hostname?: string | undefined
+  /** Names that /etc/hosts has besides. */
+  readonly extraHosts?: readonly (readonly [name: string, address: string])[] | undefined
 }
 
 export interface ContainerInfo {
@@ -131,4 +135,12 @@ export function commandOf({ settings, name }: Pick<ContainerInfo, 'settings' | '
     `container ${name}: neither the image nor the caller says what to run`,
     { data: { name } },
   )
+}
+
+const SIGNAL_NUMBERS: Readonly<Record<string, number>> = { SIGINT: 2, SIGKILL: 9, SIGTERM: 15 }
+
+/** 128 + the number of the signal that a stop stands for; SIGTERM unless its reason says otherwise. */
+export function codeOfStop(stop: AbortSignal): number {
+  const name = stop.reason instanceof Error ? stop.reason.message : ''
+  return 128 + (SIGNAL_NUMBERS[name] ?? 15)
 }

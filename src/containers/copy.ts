@@ -1,7 +1,9 @@
 // Files between the host and a container, by the rules of `docker cp`. The copying itself: host-copy.ts.
+import { tarContext } from '../builder/index.js'
 import { ContainerError } from '../errors.js'
 import type { Store } from '../store/index.js'
-import { UnionView } from '../unionfs/index.js'
+import { diffTrees, EMPTY_TREE, encodeLayer, UnionView } from '../unionfs/index.js'
+import { emptyView } from './attachments.js'
 import { claimContainer, openedHere, readContainer, type Container } from './open.js'
 import { findContainer } from './records.js'
 
@@ -60,6 +62,63 @@ export async function copyOut(
       { fs: hostFs, path: hostPath },
       { owner, followLinks: options.followLinks },
     )
+  await reading(store, idOrName, copy)
+}
+
+/**
+ * A file or directory of a container as a tar, under its own name; what is in a directory for `PATH/.`. Owners are kept.
+ * Where another process has the container open: as last saved, without mounts.
+ *
+ * @throws ContainerError CONTAINER_NOT_FOUND | COPY_INVALID
+ */
+export async function copyOutArchive(
+  store: Store,
+  idOrName: string,
+  path: string,
+  options: Pick<CopyOptions, 'followLinks'> = {},
+): Promise<Iterable<Uint8Array>> {
+  const { copyPath } = await import('./host-copy.js')
+  const collected = emptyView()
+  const from = rooted(path)
+  await reading(store, idOrName, ({ fs }) => {
+    const follows = options.followLinks === true || /\/\.?$/.test(from)
+    if (fs.lstatSync(from, { throwIfNoEntry: false })?.isSymbolicLink() === true && follows) {
+      const target = fs.realpathSync(from, 'utf8') as string
+      copyPath({ fs, path: target }, { fs: collected.fs, path: '/' }, { owner: undefined })
+    } else copyPath({ fs, path: from }, { fs: collected.fs, path: '/' }, { owner: undefined })
+  })
+  return encodeLayer(diffTrees(EMPTY_TREE, collected.snapshot()).filter((change) => change.path !== ''))
+}
+
+/**
+ * Unpacks a tar, compressed or not, into a directory of a container, mounts included, and saves it. Owners are the tar's.
+ *
+ * @throws ContainerError CONTAINER_NOT_FOUND | CONTAINER_BUSY; COPY_INVALID where the path is no directory; LayerError
+ */
+export async function copyInArchive(
+  store: Store,
+  bytes: Uint8Array | AsyncIterable<Uint8Array>,
+  idOrName: string,
+  path: string,
+): Promise<void> {
+  const { copyPath } = await import('./host-copy.js')
+  const source = UnionView.open((await tarContext(bytes)).tree)
+  await withContainer(store, idOrName, async (container) => {
+    const { fs } = await container.mountView()
+    const target = rooted(path)
+    if (fs.statSync(target, { throwIfNoEntry: false })?.isDirectory() !== true) {
+      throw new ContainerError('COPY_INVALID', `${target} is not a directory of ${container.info.name}`, {
+        data: { path: target },
+      })
+    }
+    for (const name of source.fs.readdirSync('/') as string[]) {
+      copyPath({ fs: source.fs, path: `/${name}` }, { fs, path: target }, { owner: undefined })
+    }
+    await container.save()
+  })
+}
+
+async function reading(store: Store, idOrName: string, copy: (view: UnionView) => void): Promise<void> {
   try {
     await withContainer(store, idOrName, async (container) => copy(await container.mountView()))
   } catch (error) {

@@ -18,7 +18,7 @@ import {
 } from './container.js'
 import { mountTarget, parseVolumeFlag, type MountRequest } from './mounts.js'
 import { checkContainerName, checkVolumeName, randomName, suggestName } from './names.js'
-import { readRecords } from './records.js'
+import { readRecords, requireFree } from './records.js'
 import { provideVolume } from './volumes.js'
 
 export interface CreateContainerOptions {
@@ -42,6 +42,10 @@ export interface CreateContainerOptions {
   readonly readOnlyRoot?: boolean | undefined
   /** What its commands may use; only executors that can keep a limit run them then. */
   readonly limits?: ContainerSettings['limits']
+  /** Default: the first 12 digits of the id. */
+  readonly hostname?: string | undefined
+  /** Names that can be resolved besides, with their addresses; for executors that show an /etc/hosts. */
+  readonly extraHosts?: ContainerSettings['extraHosts']
   readonly removeOnExit?: boolean | undefined
   /** Clock and dice. */
   readonly clock?: Env | undefined
@@ -94,14 +98,7 @@ async function putNamed(
   wanted: string | undefined,
 ): Promise<ContainerRecord> {
   const records = await readRecords(edit)
-  const owner = records.find(({ name }) => name === wanted)
-  if (owner !== undefined) {
-    throw new ContainerError(
-      'CONTAINER_NAME_IN_USE',
-      `the name ${wanted} is in use by container ${owner.id.slice(0, 12)}`,
-      { data: { name: wanted, id: owner.id } },
-    )
-  }
+  requireFree(records, wanted)
   const isTaken = (name: string) => records.some((record) => record.name === name)
   const name = wanted === undefined ? suggestName(draft.id, isTaken) : checkContainerName(wanted)
   const record = { ...draft, name }
@@ -195,6 +192,8 @@ function settingsOf(config: ContainerConfig, options: CreateContainerOptions): C
     network: options.network ?? 'default',
     readOnlyRoot: options.readOnlyRoot ?? false,
     limits: options.limits,
+    hostname: options.hostname,
+    extraHosts: options.extraHosts,
   }
 }
 

@@ -1,7 +1,7 @@
 // Signals to the process that runs a container. Effect.
 
 /** @returns false when it has gone */
-export function signalProcess(pid: number, signal: 'SIGTERM' | 'SIGKILL'): boolean {
+export function signalProcess(pid: number, signal: 'SIGTERM' | 'SIGKILL' | 'SIGINT' | 'SIGQUIT'): boolean {
   try {
     process.kill(pid, signal)
     return true

@@ -10,6 +10,7 @@ import {
   type ContainerInfo,
   type ContainerRecord,
 } from './container.js'
+import { checkContainerName } from './names.js'
 
 export async function readRecords(documents: DocumentReader): Promise<ContainerRecord[]> {
   return (await documents.list(CONTAINER_KIND)).map(recordOf)
@@ -56,6 +57,31 @@ function notFound(idOrName: string, records: readonly ContainerRecord[], matches
 
 async function withHolder(store: Store, record: ContainerRecord): Promise<ContainerInfo> {
   return infoOf(record, await store.documents.holder(CONTAINER_KIND, record.id))
+}
+
+/**
+ * Gives a container another name, whether or not it runs.
+ * @throws ContainerError CONTAINER_NOT_FOUND | CONTAINER_NAME_INVALID
+ * @throws ContainerError CONTAINER_NAME_IN_USE, also for the name that it has
+ */
+export async function renameContainer(store: Store, idOrName: string, name: string): Promise<void> {
+  checkContainerName(name)
+  await store.documents.change(async (edit) => {
+    const record = await findRecord(edit, idOrName)
+    requireFree(await readRecords(edit), name)
+    await edit.put(CONTAINER_KIND, record.id, recordValue({ ...record, name }), rootsOf(record))
+  })
+}
+
+/** @throws ContainerError CONTAINER_NAME_IN_USE */
+export function requireFree(records: readonly ContainerRecord[], name: string | undefined): void {
+  const owner = records.find((record) => record.name === name)
+  if (owner === undefined) return
+  throw new ContainerError(
+    'CONTAINER_NAME_IN_USE',
+    `the name ${name} is in use by container ${owner.id.slice(0, 12)}`,
+    { data: { name, id: owner.id } },
+  )
 }
 
 /**

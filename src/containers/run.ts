@@ -4,7 +4,7 @@ import { BuildError, ContainerError, isAbortError } from '../errors.js'
 import type { Store } from '../store/index.js'
 import { UnionView, type Tree } from '../unionfs/index.js'
 import { graft } from './attachments.js'
-import { CONTAINER_KIND, commandOf, KILLED, type ContainerInfo, type ContainerSettings } from './container.js'
+import { codeOfStop, commandOf, KILLED, type ContainerInfo, type ContainerSettings } from './container.js'
 import { createContainer, type CreateContainerOptions } from './create.js'
 import { LogWriter, openLog } from './logs.js'
 import { claimContainer, openedHere, readContainer, type Container } from './open.js'
@@ -37,6 +37,11 @@ type Outcome = Pick<RunResult, 'exitCode' | 'oomKilled'>
 
 /** What is run now in this process, for `stopContainer`. */
 const running = new WeakMap<Store, Map<string, AbortController>>()
+
+/** Ends a container's run when it is aborted; `undefined` where this process does not run it. @internal */
+export function runningHere(store: Store, id: string): AbortController | undefined {
+  return running.get(store)?.get(id)
+}
 
 /**
  * Makes a container, runs its command to the end, and saves its files. With `removeOnExit` it is gone afterwards.
@@ -291,9 +296,10 @@ const runOnCopy: Run = async (container, executor, argv, settings, options) => {
   const before = withCwd(container.snapshot(), settings.cwd, clock.now())
   const grafted = graft(before, attached, clock.now())
   const view = UnionView.open(grafted.tree, { env: clock })
+  const start = new FailedStart()
   const outcome = await executor
     .run({
-      ...requestOf(container.id, view, argv, settings, options),
+      ...requestOf(container.id, view, argv, settings, start.watching(options)),
       layers: info.layer === undefined ? image.layers : [...image.layers, info.layer],
       mounts: grafted.targets.map(({ mount, path }) => ({
         type: mount.type === 'tmpfs' ? 'tmpfs' : 'bind',
@@ -312,8 +318,36 @@ const runOnCopy: Run = async (container, executor, argv, settings, options) => {
       return { exitCode: codeOfStop(options.stop), tree: undefined, oomKilled: false }
     })
   await container.replaceRoot(grafted.part(outcome.tree ?? view.snapshot()))
-  return { exitCode: outcome.exitCode, oomKilled: outcome.oomKilled ?? false }
+  return { exitCode: start.exitCode(outcome.exitCode), oomKilled: outcome.oomKilled ?? false }
 }
+
+/**
+ * Tells a command that could not be started from one that ended with 1, which is what bubblewrap ends with then: containers
+ * have docker's 127 for a program that is not there, and 126 for one that cannot be run.
+ */
+class FailedStart {
+  #said = ''
+
+  watching(options: RunOptions): RunOptions {
+    const { onOutput } = options
+    return {
+      ...options,
+      onOutput: (stream, bytes) => {
+        if (this.#said.length < SAID_MAX) this.#said += new TextDecoder().decode(bytes)
+        onOutput?.(stream, bytes)
+      },
+    }
+  }
+
+  exitCode(code: number): number {
+    const reason = code === 1 ? /^bwrap: execvp [^\n]*: ([^:\n]+)\n$/.exec(this.#said)?.[1] : undefined
+    if (reason === undefined) return code
+    return reason.startsWith('No such file') ? 127 : 126
+  }
+}
+
+/** More than that and the command has begun. */
+const SAID_MAX = 8192
 
 function requestOf(
   id: string,
@@ -323,7 +357,8 @@ function requestOf(
   options: RunOptions,
 ): Omit<ExecRequest, 'mounts'> {
   const env = new Map(settings.env)
-  if (!env.has('HOSTNAME')) env.set('HOSTNAME', id.slice(0, 12))
+  const hostname = settings.hostname ?? id.slice(0, 12)
+  if (!env.has('HOSTNAME')) env.set('HOSTNAME', hostname)
   if (!env.has('HOME')) env.set('HOME', resolveIdentity(settings.user, readAccountFiles(view.fs)).home)
   return {
     view,
@@ -336,6 +371,8 @@ function requestOf(
     stdin: options.stdin,
     timeoutMs: options.timeoutMs,
     limits: settings.limits,
+    hostname,
+    extraHosts: settings.extraHosts,
     writableEtc: true,
     onOutput: options.onOutput ?? (() => {}),
   }
@@ -360,68 +397,4 @@ function withCwd(tree: Tree, cwd: string, nowNs: bigint): Tree {
   })
   ensureCwd(view, cwd)
   return view.snapshot()
-}
-
-const SIGNAL_NUMBERS: Readonly<Record<string, number>> = { SIGINT: 2, SIGKILL: 9, SIGTERM: 15 }
-
-/** 128 + the number of the signal that the stop stands for; SIGTERM unless it says otherwise. */
-function codeOfStop(stop: AbortSignal): number {
-  const name = stop.reason instanceof Error ? stop.reason.message : ''
-  return 128 + (SIGNAL_NUMBERS[name] ?? 15)
-}
-
-export interface StopOptions {
-  /** How long a command has to end by itself before it is killed. Default 10 seconds. */
-  readonly timeoutMs?: number | undefined
-}
-
-const POLL_MS = 50
-
-/**
- * Ends what runs in a container, in this process or another, and waits for it. What it wrote is kept; when its process
- * must be killed, what it wrote since the run began is lost. Stopping what does not run is no error.
- *
- * @returns the container afterwards; `undefined` when it was removed with its end
- * @throws ContainerError CONTAINER_NOT_FOUND
- */
-export async function stopContainer(
-  store: Store,
-  idOrName: string,
-  options: StopOptions = {},
-): Promise<ContainerInfo | undefined> {
-  const info = await findContainer(store, idOrName)
-  const here = running.get(store)?.get(info.id)
-  if (here !== undefined) {
-    here.abort(new Error('SIGTERM'))
-    return waitForEnd(store, info.id, undefined)
-  }
-  if (info.status !== 'running' || info.pid === undefined) return info
-  const { signalProcess } = await import('./host-process.js')
-  signalProcess(info.pid, 'SIGTERM')
-  const ended = await waitForEnd(store, info.id, options.timeoutMs ?? 10_000)
-  if (ended?.status !== 'running') return ended
-  signalProcess(info.pid, 'SIGKILL')
-  return waitForEnd(store, info.id, undefined)
-}
-
-async function waitForEnd(
-  store: Store,
-  id: string,
-  timeoutMs: number | undefined,
-): Promise<ContainerInfo | undefined> {
-  const until = timeoutMs === undefined ? Number.POSITIVE_INFINITY : performance.now() + timeoutMs
-  for (;;) {
-    const document = await store.documents.get(CONTAINER_KIND, id)
-    if (document === undefined) return undefined
-    const info = await findContainer(store, id).catch(() => undefined)
-    if (info === undefined) return undefined
-    const isOver = info.status !== 'running' && openedHere(store, id) === undefined
-    if ((isOver && (await isReleased(store, id))) || performance.now() > until) return info
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS))
-  }
-}
-
-/** Its process has also let go of it, so that it can be started again at once. */
-async function isReleased(store: Store, id: string): Promise<boolean> {
-  return (await store.documents.holder(CONTAINER_KIND, id)) === undefined
 }

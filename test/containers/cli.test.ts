@@ -56,7 +56,7 @@ describe('run', () => {
 
   test('a container keeps its files; start goes on in them; a new one does not see them', () => {
     expect(run('--name', 'one', 'app').stdout).toBe('default\n')
-    expect(lamella('start', ...SHELL, 'one').stdout).toBe('default\n+\n')
+    expect(lamella('start', '-a', ...SHELL, 'one').stdout).toBe('default\n+\n')
     expect(run('app').stdout).toBe('default\n')
     expect(ok('diff', 'one')).toBe('A /count\n')
     expect(ok('logs', 'one')).toBe('default\ndefault\n+\n')
@@ -151,7 +151,7 @@ describe('in the background', () => {
 
   test('killed with its process it is dead, as it was before that run, and can be started again', async () => {
     run('--name', 'bg', 'app', 'sh', '-c', '[ -e /f ] || { echo x > /f; exit 0; }; echo y > /g; sleep 60')
-    ok('start', ...SHELL, '-d', 'bg')
+    expect(ok('start', ...SHELL, 'bg')).toBe('bg\n')
     const [{ pid, status }] = containers() as [ContainerInfo]
     expect(status).toBe('running')
     process.kill(pid!, 'SIGKILL')
@@ -178,5 +178,219 @@ describe('in the background', () => {
       expect(await ended).toBe(code)
       expect(ok('diff', name)).toBe('A /f\n')
     }
+  })
+})
+
+// What docker 28.5.2 answers to the same, with the same image but for its programs.
+describe('as docker', () => {
+  test('start leaves running and prints the names; -a stays and has the exit code', () => {
+    run('--name', 'one', 'app', 'sh', '-c', 'exit 3')
+    run('--name', 'two', 'app', 'sh', '-c', 'echo again')
+    expect(lamella('start', ...SHELL, 'one', 'nope', 'two')).toMatchObject({
+      status: 1,
+      stdout: 'one\ntwo\n',
+    })
+    expect(ok('wait', 'one', 'two')).toBe('3\n0\n')
+    expect(lamella('start', '-a', ...SHELL, 'one').status).toBe(3)
+    expect(lamella('start', '-a', 'one', 'two').status).toBe(2)
+    expect(ok('logs', 'two')).toBe('again\nagain\n')
+  })
+
+  test('diff has the directories above a change, and what was in a directory that was made anew', () => {
+    const script =
+      'rm /data/seed; mkdir -p /new/d; echo 1 > /new/d/f; ln -s a /lnk; mkdir /data/sub; rm -r /data; mkdir /data'
+    run('--name', 'one', '-v', '/vol', 'app', 'sh', '-c', script)
+    expect(ok('diff', 'one')).toBe('C /data\nD /data/seed\nA /lnk\nA /new\nA /new/d\nA /new/d/f\nA /vol\n')
+  })
+
+  test('kill ends at once and keeps what was written; what does not run cannot be killed', () => {
+    run('-d', '--name', 'bg', 'app', 'sh', '-c', 'echo x > /f; while true; do sleep 0.05; done')
+    expect(ok('kill', 'bg')).toBe('bg\n')
+    expect(containers()).toMatchObject([{ status: 'exited', exitCode: 137 }])
+    expect(ok('diff', 'bg')).toBe('A /f\n')
+    expect(lamella('kill', 'bg')).toMatchObject({ status: 1, stdout: '' })
+    expect(lamella('kill', '-s', 'HUP', 'bg')).toMatchObject({ status: 2 })
+    ok('start', ...SHELL, 'bg')
+    ok('kill', '-s', '2', 'bg')
+    expect(containers()).toMatchObject([{ status: 'exited', exitCode: 130 }])
+  })
+
+  test('restart runs again, whether or not it ran; logs -f and wait end with it', async () => {
+    run('-d', '--name', 'bg', 'app', 'sh', '-c', 'echo run; while true; do sleep 0.05; done')
+    const following = spawn(process.execPath, [bin, 'logs', '-f', 'bg'], { env: env(), stdio: 'ignore' })
+    const followed = new Promise((resolve) => following.once('close', resolve))
+    expect(ok('restart', '-t', '5', ...SHELL, 'bg')).toBe('bg\n')
+    await followed
+    expect(ok('ps')).toMatch(/Up .* bg\n$/)
+    ok('stop', 'bg')
+    ok('restart', ...SHELL, 'bg')
+    const waiting = spawn(process.execPath, [bin, 'wait', 'bg'], {
+      env: env(),
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    let said = ''
+    waiting.stdout.on('data', (chunk) => (said += String(chunk)))
+    const ended = new Promise((resolve) => waiting.once('close', resolve))
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    ok('stop', 'bg')
+    await ended
+    expect(said).toBe('143\n')
+  }, 60_000)
+
+  test('wait is called off by SIGINT with 130', async () => {
+    run('-d', '--name', 'bg', 'app', 'sh', '-c', 'while true; do sleep 0.05; done')
+    const waiting = spawn(process.execPath, [bin, 'wait', 'bg'], { env: env(), stdio: 'ignore' })
+    await new Promise((resolve) => setTimeout(resolve, 700))
+    waiting.kill('SIGINT')
+    expect(await new Promise((resolve) => waiting.once('close', resolve))).toBe(130)
+    ok('kill', 'bg')
+  })
+
+  test('rename', () => {
+    run('--name', 'one', 'app')
+    run('--name', 'two', 'app')
+    expect(ok('rename', 'one', 'three')).toBe('')
+    expect(containers().map(({ name }) => name)).toEqual(['two', 'three'])
+    expect(lamella('rename', 'two', 'three').stderr).toMatch(/\[CONTAINER_NAME_IN_USE\]/)
+    expect(lamella('rename', 'two', 'two').stderr).toMatch(/\[CONTAINER_NAME_IN_USE\]/)
+    expect(lamella('rename', 'two', '-x').status).toBe(2)
+    expect(lamella('rename', 'two', 'x y').stderr).toMatch(/\[CONTAINER_NAME_INVALID\]/)
+    expect(lamella('rename', 'one', 'four').stderr).toMatch(/\[CONTAINER_NOT_FOUND\]/)
+  })
+
+  test('inspect finds containers, images and volumes; what it does not find it says, and prints the rest', () => {
+    run('--name', 'one', '-v', 'data:/d', 'app')
+    const found = JSON.parse(ok('inspect', 'one', 'app', 'data')) as Record<string, unknown>[]
+    expect(found.map((it) => [it.name, it.names])).toEqual([
+      ['one', undefined],
+      [undefined, ['app:latest']],
+      ['data', undefined],
+    ])
+    const half = lamella('inspect', 'nope', 'one')
+    expect([half.status, (JSON.parse(half.stdout) as unknown[]).length]).toEqual([1, 1])
+    expect(half.stderr).toMatch(/no container, image or volume "nope"/)
+    expect(lamella('inspect', '--type', 'image', 'one').stderr).toMatch(/\[IMAGE_NOT_FOUND\]/)
+    expect(lamella('inspect', '--type', 'moon', 'one').status).toBe(2)
+  })
+
+  test('commit --change, --author', () => {
+    run('--name', 'one', 'app', 'true')
+    const changes = ['CMD ["a"]', 'ENV A=1 MODE=$MODE-2', 'LABEL x=y', 'EXPOSE 80', 'WORKDIR sub', 'USER 7']
+    ok('commit', '-m', 'msg', '-a', 'me', ...changes.flatMap((change) => ['-c', change]), 'one', 'two')
+    const [{ config }] = JSON.parse(ok('inspect', 'two')) as [{ config: Record<string, unknown> }]
+    expect(config).toMatchObject({
+      author: 'me',
+      config: {
+        Cmd: ['a'],
+        Env: [expect.stringMatching(/^PATH=/), 'MODE=image-2', 'A=1'],
+        Labels: { x: 'y' },
+        ExposedPorts: { '80/tcp': {} },
+        WorkingDir: '/sub',
+        User: '7',
+      },
+    })
+    expect((config.history as unknown[]).at(-1)).toMatchObject({ author: 'me', comment: 'msg' })
+    for (const change of ['RUN x', 'FROM x', 'COPY a b', 'ADD a b', 'nonsense'])
+      expect(lamella('commit', '-c', change, 'one', 'three').status, change).toBe(1)
+  })
+
+  test('cp - is a tar: in with its owners, out under the name of what was asked for', () => {
+    ok('create', '--name', 'one', 'app')
+    mkdirSync(join(scratch, 'tree/sub'), { recursive: true })
+    writeFileSync(join(scratch, 'tree/sub/f'), '1\n')
+    const tar = spawnSync('tar', [
+      '-C',
+      join(scratch, 'tree'),
+      '--owner=7',
+      '--group=8',
+      '-cf',
+      '-',
+      'sub',
+    ]).stdout
+    const put = (to: string) =>
+      spawnSync(process.execPath, [bin, 'cp', '-', to], { env: env(), input: tar, encoding: 'utf8' })
+    expect(put('one:/data')).toMatchObject({ status: 0, stderr: '' })
+    expect(put('one:/data/seed').stderr).toMatch(/is not a directory.*\[COPY_INVALID\]/)
+    expect(put('one:/nope').stderr).toMatch(/\[COPY_INVALID\]/)
+    const list = (path: string) => {
+      const { stdout } = spawnSync(process.execPath, [bin, 'cp', path, '-'], { env: env() })
+      return spawnSync('tar', ['--numeric-owner', '-tvf', '-'], { input: stdout, encoding: 'utf8' })
+        .stdout.split('\n')
+        .map((line) => line.replace(/^(\S+) (\S+).* (\S+)$/, '$1 $2 $3'))
+    }
+    expect(list('one:/data/sub')).toEqual(['drwxr-xr-x 7/8 sub/', '-rw-r--r-- 7/8 sub/f', ''])
+    expect(list('one:/data/sub/.')).toEqual(['-rw-r--r-- 7/8 f', ''])
+    expect(list('one:/data/seed')).toEqual(['-rw-r--r-- 0/0 seed', ''])
+    expect(lamella('cp', 'one:/nope', '-').stderr).toMatch(/\[COPY_INVALID\]/)
+  })
+
+  test('ps filters', () => {
+    run('--name', 'one', '--label', 'a=1', '-v', 'data:/d', 'app', 'sh', '-c', 'exit 3')
+    ok('create', '--name', 'two', '--label', 'a=2', '--label', 'b', 'app')
+    const named = (...args: string[]) =>
+      (JSON.parse(ok('ps', '--json', ...args)) as ContainerInfo[]).map(({ name }) => name)
+    const rows: [string[], string[]][] = [
+      [[], []],
+      [['-a'], ['two', 'one']],
+      [['-l'], ['two']],
+      [
+        ['-n', '5'],
+        ['two', 'one'],
+      ],
+      [['-f', 'status=exited'], ['one']],
+      [
+        ['-f', 'status=exited', '-f', 'status=created'],
+        ['two', 'one'],
+      ],
+      [['-f', 'exited=3'], ['one']],
+      [['-f', 'exited=0'], []],
+      [['-a', '-f', 'name=tw'], ['two']],
+      [
+        ['-a', '-f', 'label=a'],
+        ['two', 'one'],
+      ],
+      [['-a', '-f', 'label=a=1'], ['one']],
+      [['-a', '-f', 'label=a', '-f', 'label=b'], ['two']],
+      [
+        ['-a', '-f', 'ancestor=app'],
+        ['two', 'one'],
+      ],
+      [['-a', '-f', 'ancestor=other'], []],
+      [['-a', '-f', 'volume=data'], ['one']],
+      [['-a', '-f', 'volume=/d'], ['one']],
+      [['-f', 'name=one'], []],
+    ]
+    for (const [args, want] of rows) expect(named(...args), args.join(' ')).toEqual(want)
+    expect(lamella('ps', '-f', 'moon=1').status).toBe(2)
+    expect(ok('ps', '-aq', '--no-trunc')).toMatch(/^[0-9a-f]{64}\n[0-9a-f]{64}\n$/)
+  })
+
+  test('--env-file, --hostname, -t', () => {
+    const file = join(scratch, 'env')
+    writeFileSync(file, 'A=1\n# c\n\nNOT_SET_HERE\nC=x "y"\n  D=2\r\nE=\nMODE=file\n')
+    const result = run(
+      '--rm',
+      '-t',
+      '-h',
+      'box',
+      '--env-file',
+      file,
+      '-e',
+      'E=mine',
+      'app',
+      'sh',
+      '-c',
+      'env | sort',
+    )
+    const shown = result.stdout.split('\n').filter((line) => /^(?:[A-E]|MODE|HOSTNAME|NOT\w+)=/.test(line))
+    expect(shown).toEqual(['A=1', 'C=x "y"', 'D=2', 'E=mine', 'HOSTNAME=box', 'MODE=file'])
+    expect(result.stderr).toMatch(/no terminal/)
+    writeFileSync(file, 'A B=1\n')
+    expect(run('--rm', '--env-file', file, 'app')).toMatchObject({ status: 2 })
+  })
+
+  test('a store that is not there is 125 too', () => {
+    const { status, stderr } = run('--store', join(scratch, 'none'), 'app')
+    expect([status, stderr]).toEqual([125, expect.stringMatching(/\[STORE_NOT_FOUND\]/)])
   })
 })

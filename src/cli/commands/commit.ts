@@ -11,6 +11,13 @@ export const command: Command = {
     'container that runs elsewhere: as it was before that run.',
   options: [
     { name: 'message', short: 'm', value: 'TEXT', help: "for the image's history" },
+    {
+      name: 'change',
+      short: 'c',
+      value: 'INSTRUCTION',
+      multiple: true,
+      help: "lay over the config: 'CMD [\"a\"]', 'ENV A=1', …",
+    },
     { name: 'author', short: 'a', value: 'NAME', help: 'who made it' },
     STORE,
   ],
@@ -22,6 +29,7 @@ export const command: Command = {
       tags: name === undefined ? [] : [name],
       message: args.string('message'),
       author: args.string('author'),
+      changes: args.strings('change'),
     })
     await io.write(`${descriptor.digest}\n`)
     return 0

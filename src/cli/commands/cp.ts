@@ -1,4 +1,4 @@
-import { copyInto, copyOut } from 'lamella/containers'
+import { copyInArchive, copyInto, copyOut, copyOutArchive } from 'lamella/containers'
 import { STORE, UsageError, type Command } from '../command.js'
 import { openStore } from '../store.js'
 
@@ -14,14 +14,18 @@ export const command: Command = {
   summary: 'copy files between the host and a container',
   synopsis: '[options] SOURCE TARGET',
   description:
-    'One of both is CONTAINER:PATH. A folder goes into a directory that is there; FOLDER/. stands for what is in it. What comes\n' +
+    'One of both is CONTAINER:PATH; the other may be -, for a tar on standard input or output. A folder goes into a directory that is there; FOLDER/. stands for what is in it. What comes\n' +
     'into a container is root’s, what goes out is yours. The container need not run.',
   options: [
     { name: 'archive', short: 'a', help: 'keep owners' },
     { name: 'follow-link', short: 'L', help: 'copy what a SOURCE that is a link points at' },
     STORE,
   ],
-  examples: ['lamella cp app.conf web:/etc/app/', 'lamella cp web:/var/log/. logs'],
+  examples: [
+    'lamella cp app.conf web:/etc/app/',
+    'lamella cp web:/var/log/. logs',
+    'lamella cp web:/etc - | tar t',
+  ],
   operands: [2, 2],
   async run(args, io) {
     const [source, target] = args.operands as [string, string]
@@ -33,7 +37,12 @@ export const command: Command = {
       )
     }
     await using store = await openStore(args, io)
-    if (from !== undefined) await copyOut(store, from.container, from.path, target, options)
+    if (from !== undefined && target === '-') {
+      for (const chunk of await copyOutArchive(store, from.container, from.path, options))
+        await io.write(chunk)
+    } else if (to !== undefined && source === '-') {
+      await copyInArchive(store, io.stdin(), to.container, to.path)
+    } else if (from !== undefined) await copyOut(store, from.container, from.path, target, options)
     else await copyInto(store, source, to!.container, to!.path, options)
     return 0
   },

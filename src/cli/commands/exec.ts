@@ -1,13 +1,15 @@
 import { execInContainer } from 'lamella/containers'
 import { STORE, type Command } from '../command.js'
-import { pairs } from '../build-options.js'
 import {
   ENV,
+  ENV_FILE,
+  environment,
   EXECUTOR,
   EXIT_NOT_RUN,
   INTERACTIVE,
   outOfMemory,
   runOptions,
+  TTY,
   USER,
   WORKDIR,
 } from '../container-options.js'
@@ -20,7 +22,7 @@ export const command: Command = {
   synopsis: '[options] CONTAINER COMMAND [ARGUMENT…]',
   description:
     "Options end at CONTAINER. The container need not run; one that runs in another process is busy, since no daemon holds\nits files for both. The exit code is the command's, or 125 when it could not be run.",
-  options: [ENV, WORKDIR, USER, INTERACTIVE, EXECUTOR, STORE],
+  options: [ENV, ENV_FILE, WORKDIR, USER, INTERACTIVE, TTY, EXECUTOR, STORE],
   examples: ['lamella exec db cat /etc/os-release'],
   operands: [2, Infinity],
   optionsEndAtOperand: 1,
@@ -31,7 +33,7 @@ export const command: Command = {
     try {
       const { exitCode, oomKilled, info } = await execInContainer(store, name!, argv, {
         ...options,
-        env: pairs(args, 'env', io.env),
+        env: environment(args, io),
         cwd: args.string('workdir'),
         user: args.string('user'),
       })

@@ -1,33 +1,86 @@
+import { findContainer, inspectVolume } from 'lamella/containers'
 import { formatPlatform, readImage, resolveImage } from 'lamella/oci'
-import { STORE, type Command } from '../command.js'
+import type { Store } from 'lamella/store'
+import { JSON_OUTPUT, STORE, UsageError, type Command } from '../command.js'
+import { formatError } from '../errors.js'
 import { openStore } from '../store.js'
+
+const KINDS = ['container', 'image', 'volume'] as const
+type Kind = (typeof KINDS)[number]
+
+async function describeImage(store: Store, name: string): Promise<unknown> {
+  const target = await resolveImage(store, name)
+  const refs = await store.refs.list()
+  const { descriptor, manifest, config, layers } = await readImage(store.blobs, target)
+  return {
+    digest: descriptor.digest,
+    names: refs.filter((ref) => ref.target.digest === target.digest).map((ref) => ref.name),
+    mediaType: descriptor.mediaType,
+    platform: formatPlatform(config),
+    created: config.created,
+    sizeBytes: layers.reduce((sum, layer) => sum + layer.descriptor.size, 0),
+    layers: layers.map((layer) => ({ diffID: layer.diffID, ...layer.descriptor })),
+    config,
+    manifest,
+  }
+}
+
+const DESCRIBE: Readonly<Record<Kind, (store: Store, name: string) => Promise<unknown>>> = {
+  container: findContainer,
+  image: describeImage,
+  volume: inspectVolume,
+}
+
+const ABSENT: ReadonlySet<unknown> = new Set([
+  'CONTAINER_NOT_FOUND',
+  'IMAGE_NOT_FOUND',
+  'REFERENCE_INVALID',
+  'VOLUME_NOT_FOUND',
+  'VOLUME_NAME_INVALID',
+])
+
+/** The first kind that has something of the name. @returns the error of the images' when none has */
+async function describe(store: Store, name: string, kinds: readonly Kind[]): Promise<unknown> {
+  let missing: unknown
+  for (const kind of kinds) {
+    try {
+      return await DESCRIBE[kind](store, name)
+    } catch (error) {
+      if (!ABSENT.has((error as { code?: unknown }).code)) throw error
+      if (kind === 'image' || kinds.length === 1) missing = error
+    }
+  }
+  if (kinds.length === 1) throw missing
+  throw new Error(`no container, image or volume ${JSON.stringify(name)}`, { cause: missing })
+}
 
 export const command: Command = {
   name: 'inspect',
-  summary: 'print everything known of images, as JSON',
-  synopsis: '[options] IMAGE…',
-  options: [STORE],
+  summary: 'print everything known of containers, images or volumes, as JSON',
+  synopsis: '[options] NAME…',
+  description: 'A name that several have is the container’s, then the image’s, unless --type says which.',
+  options: [
+    { name: 'type', value: 'KIND', help: `one of ${KINDS.join(', ')}` },
+    { ...JSON_OUTPUT, help: 'print JSON, as always' },
+    STORE,
+  ],
   operands: [1, Number.POSITIVE_INFINITY],
   async run(args, io) {
+    const type = args.string('type')
+    const kinds = type === undefined ? KINDS : KINDS.filter((kind) => kind === type)
+    if (kinds.length === 0) throw new UsageError(`--type ${type}: expected one of ${KINDS.join(', ')}`)
     await using store = await openStore(args, io)
-    const refs = await store.refs.list()
     const out: unknown[] = []
+    let exitCode = 0
     for (const name of args.operands) {
-      const target = await resolveImage(store, name)
-      const { descriptor, manifest, config, layers } = await readImage(store.blobs, target)
-      out.push({
-        digest: descriptor.digest,
-        names: refs.filter((ref) => ref.target.digest === target.digest).map((ref) => ref.name),
-        mediaType: descriptor.mediaType,
-        platform: formatPlatform(config),
-        created: config.created,
-        sizeBytes: layers.reduce((sum, layer) => sum + layer.descriptor.size, 0),
-        layers: layers.map((layer) => ({ diffID: layer.diffID, ...layer.descriptor })),
-        config,
-        manifest,
-      })
+      try {
+        out.push(await describe(store, name, kinds))
+      } catch (error) {
+        io.note(formatError(error))
+        exitCode = 1
+      }
     }
     await io.write(JSON.stringify(out, undefined, 2) + '\n')
-    return 0
+    return exitCode
   },
 }

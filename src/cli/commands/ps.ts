@@ -1,13 +1,13 @@
 import { listContainers, type ContainerInfo } from 'lamella/containers'
-import { JSON_OUTPUT, STORE, type Command } from '../command.js'
+import { JSON_OUTPUT, STORE, UsageError, type Arguments, type Command } from '../command.js'
 import { formatAge, printable, table } from '../format.js'
 import { openStore } from '../store.js'
 
 const COMMAND_WIDTH = 24
 
-function commandOf({ settings }: ContainerInfo): string {
+function commandOf({ settings }: ContainerInfo, whole: boolean): string {
   const text = printable([...settings.entrypoint, ...settings.cmd].join(' '))
-  return text.length > COMMAND_WIDTH ? `${text.slice(0, COMMAND_WIDTH - 1)}…` : text
+  return !whole && text.length > COMMAND_WIDTH ? `${text.slice(0, COMMAND_WIDTH - 1)}…` : text
 }
 
 function age(timeMs: number | undefined): string {
@@ -27,6 +27,52 @@ function statusOf(info: ContainerInfo): string {
   }
 }
 
+/** As docker: values of one key are alternatives, save for labels, and keys add up. */
+const FILTERS: Readonly<Record<string, (info: ContainerInfo, value: string) => boolean>> = {
+  id: ({ id }, value) => id.startsWith(value),
+  name: ({ name }, value) => name.includes(value),
+  status: ({ status }, value) => status === value,
+  exited: ({ status, exitCode }, value) => status === 'exited' && String(exitCode) === value,
+  label: ({ settings: { labels } }, value) => {
+    const [name, ...text] = value.split('=') as [string, ...string[]]
+    return Object.hasOwn(labels, name) && (text.length === 0 || labels[name] === text.join('='))
+  },
+  ancestor: ({ image }, value) =>
+    image.name === value ||
+    image.name.split(':')[0] === value ||
+    (value.length >= 7 &&
+      image.descriptor.digest.replace('sha256:', '').startsWith(value.replace('sha256:', ''))),
+  volume: ({ mounts }, value) =>
+    mounts.some((mount) => mount.target === value || (mount.type === 'volume' && mount.volume === value)),
+}
+
+function choose(all: readonly ContainerInfo[], args: Arguments): readonly ContainerInfo[] {
+  const filters = new Map<string, string[]>()
+  for (const text of args.strings('filter')) {
+    const at = text.indexOf('=')
+    const key = at === -1 ? text : text.slice(0, at)
+    if (at === -1 || !Object.hasOwn(FILTERS, key)) {
+      throw new UsageError(
+        `--filter ${text}: expected KEY=VALUE, KEY one of ${Object.keys(FILTERS).join(', ')}`,
+      )
+    }
+    filters.set(key, [...(filters.get(key) ?? []), text.slice(at + 1)])
+  }
+  const last = args.flag('latest') ? '1' : args.string('last')
+  if (last !== undefined && !/^\d{1,6}$/.test(last)) throw new UsageError(`--last ${last}: expected a number`)
+  const anyState = args.flag('all') || last !== undefined || filters.has('status') || filters.has('exited')
+  const fitting = all.filter(
+    (info) =>
+      (anyState || info.status === 'running') &&
+      [...filters].every(([key, values]) =>
+        key === 'label'
+          ? values.every((value) => FILTERS[key]!(info, value))
+          : values.some((value) => FILTERS[key]!(info, value)),
+      ),
+  )
+  return last === undefined ? fitting : fitting.slice(0, Number(last))
+}
+
 export const command: Command = {
   name: 'ps',
   summary: 'list containers',
@@ -34,6 +80,16 @@ export const command: Command = {
   options: [
     { name: 'all', short: 'a', help: 'also those that do not run' },
     { name: 'quiet', short: 'q', help: 'print ids only' },
+    {
+      name: 'filter',
+      short: 'f',
+      value: 'KEY=VALUE',
+      multiple: true,
+      help: `only those that fit: ${Object.keys(FILTERS).join(', ')}`,
+    },
+    { name: 'last', short: 'n', value: 'COUNT', help: 'the last so many, whether or not they run' },
+    { name: 'latest', short: 'l', help: 'the last one, whether or not it runs' },
+    { name: 'no-trunc', help: 'cut nothing off' },
     JSON_OUTPUT,
     STORE,
   ],
@@ -41,19 +97,21 @@ export const command: Command = {
   async run(args, io) {
     await using store = await openStore(args, io)
     const all = await listContainers(store)
-    const shown = args.flag('all') ? all : all.filter(({ status }) => status === 'running')
+    const shown = choose(all, args)
+    const whole = args.flag('no-trunc')
+    const shortId = (id: string): string => (whole ? id : id.slice(0, 12))
     if (args.flag('json')) {
       await io.write(JSON.stringify(shown, undefined, 2) + '\n')
       return 0
     }
     if (args.flag('quiet')) {
-      await io.write(shown.map(({ id }) => `${id.slice(0, 12)}\n`).join(''))
+      await io.write(shown.map(({ id }) => `${shortId(id)}\n`).join(''))
       return 0
     }
     const rows = shown.map((info) => [
-      info.id.slice(0, 12),
+      shortId(info.id),
       printable(info.image.name),
-      JSON.stringify(commandOf(info)),
+      JSON.stringify(commandOf(info, whole)),
       age(info.createdMs),
       statusOf(info),
       info.name,

@@ -34,8 +34,8 @@ export const command: Command = {
   optionsEndAtOperand: 1,
   async run(args, io) {
     const options = createOptions(args, io)
-    await using store = await openStore(args, io)
     try {
+      await using store = await openStore(args, io)
       const info = await createContainer(store, args.operands[0]!, options)
       if (!args.flag('detach')) return await runInForeground(store, info.id, args, io)
       await runInBackground(store, info, args, io)

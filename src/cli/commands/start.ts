@@ -1,29 +1,34 @@
 import { findContainer } from 'lamella/containers'
-import { STORE, type Command } from '../command.js'
-import { EXECUTOR, INTERACTIVE, runInBackground, runInForeground } from '../container-options.js'
+import { STORE, UsageError, type Command } from '../command.js'
+import { EXECUTOR, forEach, INTERACTIVE, runInBackground, runInForeground } from '../container-options.js'
 import { openStore } from '../store.js'
 
 export const command: Command = {
   name: 'start',
-  summary: 'run the command of a container again',
-  synopsis: '[options] CONTAINER',
+  summary: 'run the command of containers again',
+  synopsis: '[options] CONTAINER…',
   description:
-    'In the files that earlier runs left. Stays until the command ends, and has its exit code; with --detach it is left\n' +
-    'running.',
+    'In the files that earlier runs left. Leaves them running and prints their names; with --attach or --interactive it\n' +
+    "stays until the command of the one CONTAINER ends, and has the command's exit code.",
   options: [
-    { name: 'detach', short: 'd', help: "leave it running, and print the container's name" },
-    { name: 'attach', short: 'a', help: 'stay until it ends; the default' },
+    { name: 'attach', short: 'a', help: 'stay until it ends, and print what it prints' },
     INTERACTIVE,
     EXECUTOR,
     STORE,
   ],
-  operands: [1, 1],
+  operands: [1, Infinity],
   async run(args, io) {
     await using store = await openStore(args, io)
-    const info = await findContainer(store, args.operands[0]!)
-    if (!args.flag('detach')) return await runInForeground(store, info.id, args, io)
-    await runInBackground(store, info, args, io)
-    await io.write(`${info.name}\n`)
-    return 0
+    if (args.flag('attach') || args.flag('interactive')) {
+      if (args.operands.length > 1) throw new UsageError('only one container can be attached to')
+      const { id } = await findContainer(store, args.operands[0]!)
+      return await runInForeground(store, id, args, io)
+    }
+    return await forEach(args.operands, io, async (name) => {
+      const info = await findContainer(store, name)
+      // As docker: one that runs is as it should be.
+      if (info.status !== 'running') await runInBackground(store, info, args, io)
+      await io.write(`${name}\n`)
+    })
   },
 }

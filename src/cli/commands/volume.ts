@@ -7,7 +7,7 @@ import {
   removeVolume,
 } from 'lamella/containers'
 import type { Store } from 'lamella/store'
-import { pairs } from '../build-options.js'
+import { labelsOf } from '../build-options.js'
 import { JSON_OUTPUT, STORE, UsageError, type Arguments, type Command, type Io } from '../command.js'
 import { forEach } from '../container-options.js'
 import { formatAge, formatBytes, table } from '../format.js'
@@ -19,7 +19,7 @@ const VERBS: Readonly<Record<string, { readonly most: number; readonly run: Verb
   create: {
     most: 1,
     async run([name], store, args, io) {
-      const volume = await createVolume(store, { name, labels: pairs(args, 'label', {}) })
+      const volume = await createVolume(store, { name, labels: labelsOf(args) })
       await io.write(`${volume.name}\n`)
       return 0
     },

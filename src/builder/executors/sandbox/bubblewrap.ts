@@ -70,7 +70,7 @@ export interface BubblewrapCommand {
 }
 
 export function bubblewrapArguments(
-  request: Pick<ExecRequest, 'argv' | 'env' | 'cwd' | 'network' | 'readOnlyRoot'>,
+  request: Pick<ExecRequest, 'argv' | 'env' | 'cwd' | 'network' | 'readOnlyRoot' | 'hostname'>,
   identity: Identity,
   files: SandboxFiles,
   isJoining = false,
@@ -86,7 +86,7 @@ export function bubblewrapArguments(
   else {
     args.push('--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try')
     if (request.network === 'none') args.push('--unshare-net')
-    args.push('--hostname', HOSTNAME)
+    args.push('--hostname', request.hostname ?? HOSTNAME)
   }
   args.push('--die-with-parent', '--new-session')
   if (files.filtered) args.push('--seccomp', String(SECCOMP_FD))

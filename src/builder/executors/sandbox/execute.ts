@@ -113,9 +113,12 @@ function listenToStop(
   if (stop === undefined) return () => {}
   let timer: NodeJS.Timeout | undefined
   const terminate = (): void => {
+    const name = stop.reason instanceof Error ? stop.reason.message : ''
+    if (name === 'SIGKILL') return void kill()
+    const by = name === 'SIGINT' ? name : 'SIGTERM'
     timer = setTimeout(kill, STOP_GRACE_MS)
     // A command that has not begun yet hears nothing, and is asked again.
-    const ask = (): void => void (terminateCommand(child.pid!, isJoined) && clearInterval(again))
+    const ask = (): void => void (terminateCommand(child.pid!, isJoined, by) && clearInterval(again))
     const again = setInterval(ask, 50)
     child.once('close', () => clearInterval(again))
     ask()

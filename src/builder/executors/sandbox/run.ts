@@ -158,7 +158,7 @@ export class Sandbox {
     const shown: { from: string; to: string; writable: boolean }[] = []
     if (places.hosts !== '') {
       const hosts = join(run, 'hosts')
-      writeFileSync(hosts, hostsFile(request.extraHosts ?? []))
+      writeFileSync(hosts, hostsFile(request.extraHosts ?? [], request.hostname))
       shown.push({ from: hosts, to: places.hosts, writable: writableEtc })
     }
     if (places.resolvConf !== '' && existsSync('/etc/resolv.conf')) {

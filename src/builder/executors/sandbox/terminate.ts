@@ -33,16 +33,16 @@ function findJoined(pid: number): number | undefined {
 }
 
 /**
- * Sends SIGTERM to the command of the sandbox below a process.
+ * Sends a signal to the command of the sandbox below a process.
  * @param isJoined  whether it is a second command in another's namespaces
  * @returns whether there was one; it may not have begun yet
  */
-export function terminateCommand(pid: number, isJoined: boolean): boolean {
+export function terminateCommand(pid: number, isJoined: boolean, signal: 'SIGTERM' | 'SIGINT'): boolean {
   const init = isJoined ? undefined : findInit(pid)
   const command = isJoined ? findJoined(pid) : init && childrenOf(init.initPid)[0]
   if (command === undefined) return false
   try {
-    process.kill(command, 'SIGTERM')
+    process.kill(command, signal)
   } catch {
     // It has ended meanwhile.
   }
