@@ -149,6 +149,7 @@ async function buildWith(options: BuildOptions, hold: OpServices['hold']): Promi
     hold,
     draft: plan.image,
     layers,
+    edge: plan.edge,
     epoch: plan.epoch,
     rewriteTimestamp: options.rewriteTimestamp ?? false,
     baseLayers: baseLayerCount(prepared.baseLayers(), layers),
@@ -232,8 +233,9 @@ export async function prepareBuild(options: BuildOptions, hold?: OpServices['hol
   const { target, platform, buildPlatform, onEvent } = options
   const plan = await planBuild(files.dockerfile, {
     ops: ({ epoch }) => {
-      const clock =
-        epoch === undefined || options.rewriteTimestamp !== undefined ? env : standingClock(env, epoch)
+      // Where times are brought down to the epoch at the end they may as well begin there, and nothing depends on seconds.
+      const isReal = epoch === undefined || options.rewriteTimestamp === false
+      const clock = isReal ? env : standingClock(env, epoch)
       return opFactory(options, main, sourceOf(context), { store, env: clock, hold })
     },
     copiesKeepTimes: options.rewriteTimestamp !== undefined,

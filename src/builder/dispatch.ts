@@ -22,7 +22,7 @@ import {
   parseSignal,
   type Instruction,
 } from './dockerfile/index.js'
-import { goList, goQuoteList } from './go-format.js'
+import { goList, goQuote, goQuoteList, goQuoteRune } from './go-format.js'
 import { setConfigEnv } from './image-draft.js'
 import { parseOwner } from './ops/owner.js'
 import type { Command, StageState } from './state.js'
@@ -149,15 +149,14 @@ function dispatchHealthcheck(
     ...(check.startIntervalNs === 0 ? undefined : { StartInterval: check.startIntervalNs }),
     ...(check.retries === 0 ? undefined : { Retries: check.retries }),
   }
+  // BuildKit prints the whole struct with %q: durations as texts, the number of retries as a character.
+  const durations = [check.intervalNs, check.timeoutNs, check.startPeriodNs, check.startIntervalNs]
   const fields = [
-    `Test:${goList(check.test)}`,
-    `Interval:${formatDuration(check.intervalNs)}`,
-    `Timeout:${formatDuration(check.timeoutNs)}`,
-    `StartPeriod:${formatDuration(check.startPeriodNs)}`,
-    `StartInterval:${formatDuration(check.startIntervalNs)}`,
-    `Retries:${check.retries}`,
+    goQuoteList(check.test),
+    ...durations.map((ns) => goQuote(formatDuration(ns))),
+    goQuoteRune(check.retries),
   ]
-  commit(state, `HEALTHCHECK {${fields.join(' ')}}`, false, context)
+  commit(state, `HEALTHCHECK &{${fields.join(' ')}}`, false, context)
 }
 
 /** ARG: the build-arg, else the own default, else the global value; then it is a variable like any other. */

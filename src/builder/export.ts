@@ -7,7 +7,7 @@ import { createdOf, normalizeHistory } from './history.js'
 import { timeOfEpoch, type ImageDraft } from './image-draft.js'
 import { blobsOf, CREATED_ANNOTATION } from './ops/result.js'
 import { rewriteTimestamps } from './rewrite-timestamps.js'
-import type { LayerRef } from './vertex.js'
+import type { Edge, LayerRef } from './vertex.js'
 
 export interface ExportOptions {
   /** Shields from gc what is written, and what it names. */
@@ -15,6 +15,8 @@ export interface ExportOptions {
   readonly draft: ImageDraft
   /** Base first. */
   readonly layers: readonly LayerRef[]
+  /** What made the topmost layer. */
+  readonly edge?: Edge | undefined
   /** SOURCE_DATE_EPOCH in seconds. */
   readonly epoch: number | undefined
   /** Also bring the times in layers that this build may have made down to the epoch. */
@@ -30,7 +32,13 @@ export async function exportImage(store: Store, options: ExportOptions): Promise
   const { draft, epoch } = options
   const created = options.layers.map(({ descriptor }) => descriptor.annotations?.[CREATED_ANNOTATION])
   const epochText = epoch === undefined ? undefined : timeOfEpoch(epoch)
-  const history = normalizeHistory(draft.history, created, epochText, draft.baseHistory)
+  const history = normalizeHistory(
+    draft.history,
+    created,
+    epochText,
+    draft.baseHistory,
+    stepsOf(options.edge, options.layers.length),
+  )
   const rewritten =
     options.rewriteTimestamp && epoch !== undefined
       ? await rewriteTimestamps(store, options.layers, options.baseLayers, epoch)
@@ -55,6 +63,19 @@ export async function exportImage(store: Store, options: ExportOptions): Promise
       ? store.blobs
       : leasedBlobs(store.blobs, (digests) => hold([...digests, ...blobsOf(layers)]))
   return writeImage(blobs, { config, layers })
+}
+
+/** Names of the steps that made the layers, as far down as each step made one. */
+function stepsOf(edge: Edge | undefined, count: number): (string | undefined)[] {
+  const steps = Array<string | undefined>(count).fill(undefined)
+  let at = edge
+  for (let i = count - 1; i >= 0 && at !== undefined; i--) {
+    const { op, label, inputs } = at.vertex
+    if (op.kind !== 'file' && op.kind !== 'exec') break
+    steps[i] = label.name
+    at = inputs[0]
+  }
+  return steps
 }
 
 /** A layer's descriptor as a manifest has it: without the builder's own notes. */

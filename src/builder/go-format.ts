@@ -9,7 +9,6 @@ const ESCAPES: Readonly<Record<string, string>> = {
   '\t': '\\t',
   '\v': '\\v',
   '\\': '\\\\',
-  '"': '\\"',
 }
 
 // Go's IsPrint: letters, marks, numbers, punctuation, symbols and the ASCII blank.
@@ -18,15 +17,23 @@ const PRINTABLE = /^[\p{L}\p{M}\p{N}\p{P}\p{S} ]$/u
 /** `%q` of a string. @see Go strconv.Quote */
 export function goQuote(text: string): string {
   let out = ''
-  for (const char of text) {
-    const code = char.codePointAt(0)!
-    if (ESCAPES[char] !== undefined) out += ESCAPES[char]
-    else if (PRINTABLE.test(char)) out += char
-    else if (code < 0x80) out += `\\x${hex(code, 2)}`
-    else if (code < 0x10000) out += `\\u${hex(code, 4)}`
-    else out += `\\U${hex(code, 8)}`
-  }
+  for (const char of text) out += char === '"' ? '\\"' : escaped(char)
   return `"${out}"`
+}
+
+/** `%q` of a number: the character that it is the code point of. @see Go strconv.QuoteRune */
+export function goQuoteRune(code: number): string {
+  const isRune = code >= 0 && code <= 0x10ffff && (code < 0xd800 || code > 0xdfff)
+  const char = isRune ? String.fromCodePoint(code) : '\ufffd'
+  return `'${char === "'" ? "\\'" : escaped(char)}'`
+}
+
+function escaped(char: string): string {
+  const code = char.codePointAt(0)!
+  if (ESCAPES[char] !== undefined) return ESCAPES[char]
+  if (PRINTABLE.test(char)) return char
+  if (code < 0x80) return `\\x${hex(code, 2)}`
+  return code < 0x10000 ? `\\u${hex(code, 4)}` : `\\U${hex(code, 8)}`
 }
 
 function hex(code: number, digits: number): string {

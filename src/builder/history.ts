@@ -11,14 +11,16 @@ const EXPORTER_COMMENT = 'buildkit.exporter.image.v0'
  * @param created  when each layer was made, base first; `undefined` where the base image's history must know
  * @param epoch    SOURCE_DATE_EPOCH: no entry is later
  * @param base     entries of the base image: they keep their times
+ * @param steps    what made each layer, base first, as progress names it; `undefined` where that is not known
  */
 export function normalizeHistory(
   history: readonly HistoryEntry[],
   created: readonly (string | undefined)[],
   epoch: string | undefined,
   base = 0,
+  steps: readonly (string | undefined)[] = [],
 ): HistoryEntry[] {
-  const entries = fillTimes(matchLayers(history, created))
+  const entries = fillTimes(matchLayers(history, created, steps))
   if (epoch === undefined) return entries
   const same = history.slice(0, base).findIndex((entry) => entry.created === undefined)
   const kept = same === -1 ? base : same
@@ -38,6 +40,7 @@ export function createdOf(history: readonly HistoryEntry[]): string | undefined 
 function matchLayers(
   history: readonly HistoryEntry[],
   created: readonly (string | undefined)[],
+  steps: readonly (string | undefined)[],
 ): HistoryEntry[] {
   const out: HistoryEntry[] = []
   let layer = 0
@@ -54,7 +57,7 @@ function matchLayers(
     const time = created[layer]
     out.push({
       ...(time === undefined ? undefined : { created: time }),
-      created_by: 'created by buildkit',
+      created_by: steps[layer] ?? 'created by buildkit',
       comment: EXPORTER_COMMENT,
     })
   }

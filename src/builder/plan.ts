@@ -117,7 +117,7 @@ class Planner {
 
   private dispatchContext(dockerfile: Dockerfile, globalArgs: EnvList): DispatchContext {
     const { options } = this
-    const epoch = epochOf(this.buildArgs.get('SOURCE_DATE_EPOCH') ?? globalArgs.get('SOURCE_DATE_EPOCH'))
+    const epoch = epochOf(this.buildArgs.get('SOURCE_DATE_EPOCH'))
     const ops = options.ops({ epoch })
     let context: Edge | undefined
     return {

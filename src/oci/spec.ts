@@ -252,7 +252,8 @@ const HISTORY_FIELDS = ['created', 'created_by', 'author', 'comment', 'empty_lay
 
 /**
  * A config's bytes in BuildKit's form: top-level fields sorted, `config` and history entries in the order of Go's
- * structs, maps sorted by key, absent and empty fields left out, but an unknown time and an empty list of layers are null.
+ * structs, maps sorted by key, absent and empty fields left out, but an unknown time and empty lists of layers and
+ * history are null.
  * Fields that we do not know are kept.
  */
 export function encodeConfig(config: ImageConfig): Uint8Array {
@@ -260,8 +261,10 @@ export function encodeConfig(config: ImageConfig): Uint8Array {
   if ('created' in config && config.created === undefined) out.created = null
   if (config.rootfs.diff_ids.length === 0) out.rootfs = { ...config.rootfs, diff_ids: null }
   if (config.config !== undefined) out.config = orderContainerConfig(config.config)
-  if (config.history !== undefined)
-    out.history = config.history.map((entry) => ordered(entry, HISTORY_FIELDS))
+  if (config.history !== undefined) {
+    const { history } = config
+    out.history = history.length === 0 ? null : history.map((entry) => ordered(entry, HISTORY_FIELDS))
+  }
   return canonicalJson(sortKeys(out))
 }
 

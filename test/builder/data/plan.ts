@@ -38,7 +38,7 @@ export const CONFIG_ROWS: readonly ConfigRow[] = [
   { rule: 'EXPOSE', lines: 'EXPOSE 3000 53/UDP 8000-8002', want: { ExposedPorts: { '3000/tcp': {}, '53/udp': {}, '8000/tcp': {}, '8001/tcp': {}, '8002/tcp': {} } } },
   { rule: 'EXPOSE history', lines: 'EXPOSE 80 443', want: {}, history: ['EXPOSE [443/tcp 80/tcp] (empty)'] },
   { rule: 'STOPSIGNAL by name and number', lines: 'STOPSIGNAL SIGTERM\nSTOPSIGNAL 9', want: { StopSignal: '9' }, history: ['STOPSIGNAL SIGTERM (empty)', 'STOPSIGNAL 9 (empty)'] },
-  { rule: 'HEALTHCHECK', lines: 'HEALTHCHECK --interval=5m --timeout=3s --start-period=1.5s --retries=2 CMD curl -f http://localhost/', want: { Healthcheck: { Test: ['CMD-SHELL', 'curl -f http://localhost/'], Interval: 300e9, Timeout: 3e9, StartPeriod: 1.5e9, Retries: 2 } }, history: ['HEALTHCHECK {Test:[CMD-SHELL curl -f http://localhost/] Interval:5m0s Timeout:3s StartPeriod:1.5s StartInterval:0s Retries:2} (empty)'] },
+  { rule: 'HEALTHCHECK', lines: 'HEALTHCHECK --interval=5m --timeout=3s --start-period=1.5s --retries=2 CMD curl -f http://localhost/', want: { Healthcheck: { Test: ['CMD-SHELL', 'curl -f http://localhost/'], Interval: 300e9, Timeout: 3e9, StartPeriod: 1.5e9, Retries: 2 } }, history: ['HEALTHCHECK &{["CMD-SHELL" "curl -f http://localhost/"] "5m0s" "3s" "1.5s" "0s" \'\\x02\'} (empty)'] },
   { rule: 'HEALTHCHECK exec form', lines: 'HEALTHCHECK CMD ["a", "b"]', want: { Healthcheck: { Test: ['CMD', 'a', 'b'] } } },
   { rule: 'HEALTHCHECK NONE', lines: 'HEALTHCHECK NONE', want: { Healthcheck: { Test: ['NONE'] } } },
   { rule: 'ONBUILD is stored, without history', lines: 'ONBUILD COPY . /app', want: { OnBuild: ['COPY . /app'] }, history: [] },
