@@ -50,7 +50,7 @@ async function describe(store: Store, name: string, kinds: readonly Kind[]): Pro
       if (kind === 'image' || kinds.length === 1) missing = error
     }
   }
-  if (kinds.length === 1) throw missing
+  if (kinds.length === 1 || (missing as { code?: unknown }).code === 'REFERENCE_INVALID') throw missing
   throw new Error(`no container, image or volume ${JSON.stringify(name)}`, { cause: missing })
 }
 
