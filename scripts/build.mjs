@@ -2,7 +2,8 @@
 //
 // Why merge: a cached build would load 150 small modules, which costs more than the build itself (measured on Node 20,
 // a 10-file context: 171 ms as 150 files, 129 ms as chunks, `node -e 0` 54 ms). Chunks are shared between the entry points,
-// so that a class has one identity whichever door it came through. What `package.json` resolves by condition (`#platform`,
+// so that a class has one identity whichever door it came through; what one command needs of a room does not bring the room
+// (direct-imports.mjs). What `package.json` resolves by condition (`#platform`,
 // `#unionfs-host`) stays a file of its own, and dependencies stay imports.
 //
 // Nothing is written when a type is wrong, so that a failed build leaves the last good dist/.
@@ -11,11 +12,18 @@ import { chmodSync, existsSync, readdirSync, readFileSync, renameSync, rmSync } 
 import { createRequire } from 'node:module'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { directImports } from './direct-imports.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const require = createRequire(import.meta.url)
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const compiled = join(root, 'dist')
+
+/** What a cached build of the command line loads, in two: commands that look at images need only the first. */
+const GROUPS = {
+  store: ['store/disk-store.js', 'store/open.js', 'oci/image.js', 'oci/reference.js'],
+  builder: ['builder/build.js'],
+}
 
 compile()
 await merge()
@@ -39,6 +47,7 @@ async function merge() {
     ...manifest.devDependencies,
     ...manifest.peerDependencies,
   })
+  const modules = filesOf(compiled).filter((path) => path.endsWith('.js') && existsSync(sourceOf(path)))
   const merged = join(root, `dist.merged-${process.pid}`)
   try {
     await build({
@@ -53,6 +62,7 @@ async function merge() {
       target: 'node20',
       sourcemap: 'linked',
       chunkNames: 'chunks/[name]-[hash]',
+      plugins: [directImports({ folder: compiled, doorOf, groups: GROUPS, files: modules })],
       external: ['#*', 'node:*', ...packages.flatMap((name) => [name, `${name}/*`])],
       logLevel: 'warning',
     })
@@ -63,21 +73,29 @@ async function merge() {
   chmodSync(join(root, manifest.bin.lamella), 0o755)
 }
 
+/** The module that one of the package's own names stands for. */
+function doorOf(specifier) {
+  const path = specifier.startsWith('lamella') ? manifest.exports[`.${specifier.slice(7)}`] : undefined
+  return path === undefined ? undefined : join(root, path)
+}
+
 /** Takes the small modules out of dist/, but for those that stand alone, and puts the merged ones in. */
 function replaceModules(merged) {
   const paths = Object.values(manifest.imports).flatMap((conditions) => Object.values(conditions))
   const alone = new Set(paths.map((path) => join(root, path)))
   rmSync(join(compiled, 'chunks'), { recursive: true, force: true })
   for (const file of filesOf(compiled)) {
-    const source = join(root, 'src', relative(compiled, file)).replace(
-      /(?:\.d)?\.(?:ts|js)(?:\.map)?$/,
-      '.ts',
-    )
+    const source = sourceOf(file)
     const isModule = /\.js(?:\.map)?$/.test(file)
     if (!existsSync(source) || (isModule && !alone.has(file.replace(/\.map$/, '')))) rmSync(file)
   }
   renameSync(join(merged, 'chunks'), join(compiled, 'chunks'))
   for (const file of filesOf(merged)) renameSync(file, join(compiled, relative(merged, file)))
+}
+
+/** The TypeScript that a compiled file, a map or a declaration is of. */
+function sourceOf(file) {
+  return join(root, 'src', relative(compiled, file)).replace(/(?:\.d)?\.(?:ts|js)(?:\.map)?$/, '.ts')
 }
 
 function filesOf(folder) {

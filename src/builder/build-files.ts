@@ -5,7 +5,7 @@ import { basename, join, resolve } from 'node:path'
 import { BuildError } from '../errors.js'
 import { normalizePath } from '../path.js'
 import type { Store } from '../store/index.js'
-import { EMPTY_TREE, Tree, TreeEditor, UnionView } from '../unionfs/index.js'
+import { EMPTY_TREE, Tree, TreeEditor, type UnionView } from '../unionfs/index.js'
 import { openContext, treeContext, type BuildContext } from './context.js'
 import {
   createIgnoreMatcher,
@@ -154,7 +154,8 @@ function filesOf(source: ContextSource | undefined): ContextFiles {
   if (typeof source === 'string') return hostFiles(source)
   if (source === undefined) return treeFiles(EMPTY_TREE, undefined)
   if (source instanceof Tree) return treeFiles(source, undefined)
-  if (source instanceof UnionView) return treeFiles(source.snapshot(), undefined)
+  // Not by its class, which brings all of the file system with it.
+  if ('snapshot' in source) return treeFiles(source.snapshot(), undefined)
   return treeFiles(source.tree, source)
 }
 

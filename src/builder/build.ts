@@ -19,12 +19,12 @@ import { hostGit, resolveContext, type GitContextOptions } from './git-context.j
 import { sourceResolver } from './image-source.js'
 import type { KeyScheme } from './key-scheme.js'
 import type { OpFactory } from './op-factory.js'
-import { CacheMounts } from './ops/cache-mounts.js'
+import type { CacheMounts } from './ops/cache-mounts.js'
 import { ContextOp } from './ops/context.js'
-import { ExecOp } from './ops/exec.js'
-import { FileOp } from './ops/file.js'
-import { GitOp } from './ops/git.js'
-import { HttpOp, type Fetch } from './ops/http.js'
+import { ExecOp } from './ops/exec-op.js'
+import { FileOp } from './ops/file-op.js'
+import type { Fetch } from './ops/http.js'
+import { LazyOp } from './ops/lazy.js'
 import { MergeOp } from './ops/merge.js'
 import type { SecretSource } from './ops/mounts.js'
 import { EMPTY_RESULT, layersOf, type OpServices } from './ops/result.js'
@@ -290,7 +290,7 @@ function opFactory(
   const exec = {
     ...services,
     executors,
-    caches: new CacheMounts(options.store, services.env),
+    caches: cacheMounts(options.store, services.env),
     secrets,
     ssh: sshSource(options.ssh),
     timeoutMs: options.timeoutMs,
@@ -300,12 +300,26 @@ function opFactory(
   return {
     file: (definition) => new FileOp(definition, services),
     run: (definition) => new ExecOp(definition, exec),
-    http: (definition) => new HttpOp(definition, { ...services, fetch: options.fetch ?? globalThis.fetch }),
+    http: (definition) =>
+      new LazyOp('http', async () => {
+        const { HttpOp } = await import('./ops/http.js')
+        return new HttpOp(definition, { ...services, fetch: options.fetch ?? globalThis.fetch })
+      }),
     merge: (inputCount) => new MergeOp(inputCount, services),
     git: (definition) =>
-      new GitOp(definition, { ...services, secrets, git: options.git ?? hostGit(), signal }),
+      new LazyOp('git', async () => {
+        const { GitOp } = await import('./ops/git.js')
+        return new GitOp(definition, { ...services, secrets, git: options.git ?? hostGit(), signal })
+      }),
     context: () => source ?? new ContextOp(context, services),
   }
+}
+
+/** One for all runs of a build, which take turns by it; made when the first of them needs it. */
+function cacheMounts(store: Store, env: Env): () => Promise<CacheMounts> {
+  let made: Promise<CacheMounts> | undefined
+  return () =>
+    (made ??= import('./ops/cache-mounts.js').then(({ CacheMounts }) => new CacheMounts(store, env)))
 }
 
 function gitOptions(options: BuildOptions, env: Env, hold: OpServices['hold']): GitContextOptions {

@@ -7,7 +7,7 @@ import { digestOf, hexOf, type Digest } from '../digest.js'
 import type { Env } from '../env.js'
 import { systemEnv } from '../env.js'
 import { peekRecord, type Store } from '../store/index.js'
-import { openTree, type Tree } from '../unionfs/index.js'
+import type { Tree } from '../unionfs/index.js'
 import { recordId } from './key.js'
 import {
   decodeIds,
@@ -47,7 +47,13 @@ export interface CacheImport {
 /** The result of a stack of layers in a store. Opens nothing before `tree()` is called. */
 export function storedResult(store: Store, layers: readonly LayerRef[]): Result {
   let tree: Promise<Tree> | undefined
-  return { layers, tree: () => (tree ??= openTree(store, layers)) }
+  return { layers, tree: () => (tree ??= openLayers(store, layers)) }
+}
+
+/** Loaded here: a build that finds everything opens no layer. */
+async function openLayers(store: Store, layers: readonly LayerRef[]): Promise<Tree> {
+  const { openTree } = await import('../unionfs/index.js')
+  return openTree(store, layers)
 }
 
 export interface SaveRequest {

@@ -6,10 +6,8 @@ import { digestOf, EMPTY_DIGEST, hexOf } from '../digest.js'
 import { BuildError, throwIfAborted } from '../errors.js'
 import { decompressStream, type BlobBytes, type Store } from '../store/index.js'
 import {
-  applyChangeset,
   childrenOf,
   EMPTY_TREE,
-  readLayer,
   Tree,
   TreeNode,
   type Children,
@@ -151,6 +149,7 @@ export async function tarContext(
     chunks.push(chunk)
   }
   const whole = chunks.length === 1 ? chunks[0]! : new Uint8Array(Buffer.concat(chunks))
+  const { applyChangeset, readLayer } = await import('../unionfs/index.js')
   return treeContext(applyChangeset(EMPTY_TREE, readLayer(whole)), options.name ?? '<tar>')
 }
 

@@ -6,7 +6,6 @@ import { leasedBlobs, type Hold, type Store } from '../store/index.js'
 import { createdOf, normalizeHistory } from './history.js'
 import { timeOfEpoch, type ImageDraft } from './image-draft.js'
 import { blobsOf, CREATED_ANNOTATION } from './ops/result.js'
-import { rewriteTimestamps } from './rewrite-timestamps.js'
 import type { Edge, LayerRef } from './vertex.js'
 
 export interface ExportOptions {
@@ -41,7 +40,9 @@ export async function exportImage(store: Store, options: ExportOptions): Promise
   )
   const rewritten =
     options.rewriteTimestamp && epoch !== undefined
-      ? await rewriteTimestamps(store, options.layers, options.baseLayers, epoch)
+      ? await (
+          await import('./rewrite-timestamps.js')
+        ).rewriteTimestamps(store, options.layers, options.baseLayers, epoch)
       : options.layers
   const layers = rewritten.map(({ descriptor, diffID }) => ({
     descriptor: publicDescriptor(descriptor),

@@ -26,7 +26,7 @@ import {
   type CopyRecord,
 } from './copy-record.js'
 import type { HostScan } from './host-scan.js'
-import { stepChanges } from './ops/result.js'
+import { stepChanges } from './ops/step-layer.js'
 import { putRecentSidecar } from './recent-sidecars.js'
 import { KNOWN, RACY } from './stat-cache.js'
 

@@ -7,9 +7,10 @@ import { gitReferenceOf, type ContextSource } from './build-files.js'
 import { treeContext, type BuildContext } from './context.js'
 import type { GitClient } from './git-client.js'
 import { redactUrl, type GitReference, type GitReferenceFault } from './git-url.js'
-import { GitOp } from './ops/git.js'
+import { LazyOp } from './ops/lazy.js'
 import type { SecretSource } from './ops/mounts.js'
 import type { OpServices } from './ops/result.js'
+import type { Op } from './vertex.js'
 
 export interface GitContextOptions {
   /** Where the checked out files are kept. */
@@ -41,7 +42,7 @@ export async function resolveContext(
   return checkedOut(gitOp(source, reference, options), source, options.signal)
 }
 
-async function checkedOut(op: GitOp, url: string, signal: AbortSignal | undefined): Promise<BuildContext> {
+async function checkedOut(op: Op, url: string, signal: AbortSignal | undefined): Promise<BuildContext> {
   const [result] = await op.run([], { signal, onOutput: () => {}, onStatus: () => {} })
   const context = treeContext(await result!.tree(), redactUrl(url))
   return { ...context, source: op, result: () => result! }
@@ -52,7 +53,7 @@ export function gitOp(
   url: string,
   reference: GitReference | GitReferenceFault,
   options: GitContextOptions,
-): GitOp {
+): Op {
   if (reference.kind === 'invalid') {
     throw new BuildError('OPTION_INVALID', `build context ${redactUrl(url)}: ${reference.reason}`, {
       data: { option: 'context', value: redactUrl(url) },
@@ -71,7 +72,10 @@ export function gitOp(
   }
   const { store, env = systemEnv, hold, signal } = options
   const secrets = options.secrets ?? (() => undefined)
-  return new GitOp(definition, { store, env, hold, signal, secrets, git: options.git ?? hostGit() })
+  return new LazyOp('git', async () => {
+    const { GitOp } = await import('./ops/git.js')
+    return new GitOp(definition, { store, env, hold, signal, secrets, git: options.git ?? hostGit() })
+  })
 }
 
 /**

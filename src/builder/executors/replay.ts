@@ -2,8 +2,8 @@
 // that a real image's Dockerfile can be studied, or a build repeated, without its programs, its network or its time.
 import { BuildError, throwIfAborted } from '../../errors.js'
 import { readImage, resolveImage, type Image } from '../../oci/index.js'
-import { openLayerBlob, type Store } from '../../store/index.js'
-import { applyChangeset, readLayer, type LayerRef } from '../../unionfs/index.js'
+import type { Store } from '../../store/index.js'
+import type { LayerRef } from '../../unionfs/index.js'
 import type { ExecRequest, ExecResult, Executor } from '../executor.js'
 
 export interface ReplayOptions {
@@ -136,6 +136,8 @@ export function replayExecutor(options: ReplayOptions): Executor {
     async run(request): Promise<ExecResult> {
       throwIfAborted(request.signal)
       const { layer } = await recordings.find(request)
+      const { openLayerBlob } = await import('../../store/index.js')
+      const { applyChangeset, readLayer } = await import('../../unionfs/index.js')
       const reader = await openLayerBlob(options.store, layer.descriptor, layer.diffID)
       throwIfAborted(request.signal)
       return { exitCode: 0, tree: applyChangeset(request.view.snapshot(), readLayer(reader)) }

@@ -1,4 +1,4 @@
-// RUN: a view over the input's tree, mounts in place, an executor, and what it changed as a layer.
+// Carrying out RUN: a view over the input's tree, mounts in place, an executor, and what it changed as a layer.
 // @see moby/buildkit solver/llbsolver/ops/exec.go
 import { BuildError, throwIfAborted } from '../../errors.js'
 import { normalizePath } from '../../path.js'
@@ -11,16 +11,14 @@ import {
   UnionView,
   type Tree,
 } from '../../unionfs/index.js'
-import { contentKeyOf } from '../contenthash.js'
 import { resolveIdentity } from '../executors/accounts.js'
 import { hostsFile } from '../executors/hosts.js'
 import { treeAfter, type ExecLimits, type ExecRequest, type ExecResult, type Executor } from '../executor.js'
-import { execOpDigest, mountSelector, type ExecMountSpec } from '../key.js'
 import type { RunDefinition } from '../op-factory.js'
 import { DEFAULT_PATH } from '../platform.js'
-import type { CacheDep, CacheMap, Op, Result, RunContext } from '../vertex.js'
+import type { Result, RunContext } from '../vertex.js'
 import type { SshSource } from '../ssh-agent.js'
-import { CacheMounts } from './cache-mounts.js'
+import type { CacheMounts } from './cache-mounts.js'
 import { Mounts, requireSecret, type SecretSource } from './mounts.js'
 import { addLayer, EMPTY_RESULT, type OpServices } from './result.js'
 import { rootPath } from './root-path.js'
@@ -31,7 +29,7 @@ const TAIL_BYTES = 16 << 10
 export interface ExecServices extends OpServices {
   /** Tried in order; one that says that a request is not for it leaves it to the next. */
   readonly executors: readonly Executor[]
-  readonly caches: CacheMounts
+  readonly caches: () => Promise<CacheMounts>
   readonly secrets: SecretSource
   readonly ssh: SshSource
   readonly timeoutMs: number | undefined
@@ -40,31 +38,12 @@ export interface ExecServices extends OpServices {
   readonly extraHosts: readonly (readonly [name: string, address: string])[]
 }
 
-export class ExecOp implements Op {
-  readonly kind = 'exec'
-
+/** One run of the operation that exec-op.ts describes. */
+export class ExecRun {
   constructor(
     private readonly definition: RunDefinition,
     private readonly services: ExecServices,
   ) {}
-
-  cacheMaps(): Iterable<CacheMap> {
-    const { spec } = this.definition
-    const inputs = Math.max(-1, ...spec.mounts.map(({ input }) => input)) + 1
-    const deps = Array.from({ length: inputs }, (_, i) => this.dependency(i))
-    return [{ digest: execOpDigest(spec), deps, preimage: preimageOf(this.definition) }]
-  }
-
-  /** The root counts by definition; what is mounted and cannot be changed counts by content. @see getMountDeps */
-  private dependency(input: number): CacheDep {
-    const mounts = this.definition.spec.mounts.filter((mount) => mount.input === input)
-    const paths = mounts.map(({ selector }) => `/${normalizePath(selector ?? '/')}`)
-    const last = mounts.at(-1)
-    const byContent = last !== undefined && last.dest !== '/' && (last.output === -1 || last.readonly)
-    if (!byContent) return { selector: mountSelector(paths) }
-    const selectors = paths.includes('/') ? [] : paths.map((path) => ({ path, followLinks: true }))
-    return { selector: mountSelector(paths), content: (result) => contentKeyOf(result, selectors) }
-  }
 
   async run(inputs: readonly Result[], context: RunContext): Promise<readonly Result[]> {
     try {
@@ -92,7 +71,7 @@ export class ExecOp implements Op {
     const timeNs = services.env.now()
     const mounts = new Mounts(spec.mounts, {
       trees,
-      caches: services.caches,
+      caches: await services.caches(),
       secrets: services.secrets,
       ssh: services.ssh,
       hosts: services.extraHosts.length === 0 ? undefined : hostsFile(services.extraHosts),
@@ -273,27 +252,4 @@ class Tail {
     }
     return new TextDecoder().decode(whole.subarray(Math.max(0, this.size - this.max)))
   }
-}
-
-function preimageOf(definition: RunDefinition): Map<string, string> {
-  const { spec, commandLine } = definition
-  const out = new Map([['instruction', `RUN ${commandLine}`]])
-  out.set('args', JSON.stringify(spec.args))
-  for (const pair of spec.env) {
-    const at = pair.indexOf('=')
-    out.set(`env.${pair.slice(0, at)}`, pair.slice(at + 1))
-  }
-  out.set('env order', spec.env.map((pair) => pair.slice(0, pair.indexOf('='))).join(' '))
-  out.set('workdir', spec.cwd)
-  if (spec.user !== undefined && spec.user !== '') out.set('user', spec.user)
-  if (spec.network !== 'default') out.set('network', spec.network)
-  for (const mount of spec.mounts) if (mount.dest !== '/') out.set(`mount.${mount.dest}`, mountText(mount))
-  const { os, architecture, variant } = spec.platform
-  out.set('platform', [os, architecture, variant].filter((part) => part !== undefined).join('/'))
-  return out
-}
-
-function mountText(mount: ExecMountSpec): string {
-  const size = mount.tmpfsSize === undefined ? '' : ` size=${mount.tmpfsSize}`
-  return `${mount.type}${mount.readonly ? ' readonly' : ''}${size}`
 }

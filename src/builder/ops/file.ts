@@ -1,24 +1,15 @@
-// The file operation: copy, mkdir and mkfile over trees. Content is never read for a copy; only archives of ADD are.
+// Carrying out the file operation: copy, mkdir and mkfile over trees. Content is never read for a copy; only archives of ADD are.
 // @see moby/buildkit solver/llbsolver/ops/file.go, solver/llbsolver/file/backend.go
-import { digestOf } from '../../digest.js'
 import { BuildError, throwIfAborted } from '../../errors.js'
-import { baseNameOf, joinPath, normalizePath, splitPath } from '../../path.js'
+import { joinPath, normalizePath, splitPath } from '../../path.js'
 import { bytesSource, EMPTY_TREE, splitTime, Tree, TreeEditor, TreeNode } from '../../unionfs/index.js'
 import { storedResult } from '../cache.js'
-import { contentKeyOf, type ContentSelector } from '../contenthash.js'
 import { hostSourceOf } from '../context.js'
 import { commitFolderCopy, type FolderCopy } from '../folder-copy.js'
 import type { HostScan } from '../host-scan.js'
-import {
-  fileOpDigest,
-  fileSelector,
-  type CopyAction,
-  type FileAction,
-  type MkfileAction,
-  type OwnerSpec,
-} from '../key.js'
+import { fileOpDigest, type CopyAction, type FileAction, type MkfileAction, type OwnerSpec } from '../key.js'
 import type { FileDefinition } from '../op-factory.js'
-import type { CacheDep, CacheMap, Op, Result, RunContext } from '../vertex.js'
+import type { Result, RunContext } from '../vertex.js'
 import { parseModeChange } from './chmod.js'
 import { copyPath, EditedTree, makeDirectories, type CopyOptions, type NodeTime } from './copy.js'
 import { resolveOwner, ROOT_OWNER, type Owner } from './owner.js'
@@ -27,51 +18,15 @@ import { conflict, rootPath, sourceNotFound } from './root-path.js'
 import { unpackArchive } from './unpack.js'
 import { containsWildcards, requireSent, resolveWildcards } from './wildcard.js'
 
-export class FileOp implements Op {
-  readonly kind = 'file'
-
+/** One run of the operation that file-op.ts describes. */
+export class FileRun {
   constructor(
     private readonly definition: FileDefinition,
     private readonly services: OpServices,
   ) {}
 
-  cacheMaps(): Iterable<CacheMap> {
-    const { actions, inputCount, title } = this.definition
-    const deps = Array.from({ length: inputCount }, (_, i) => this.dependency(i))
-    return [{ digest: fileOpDigest(actions, inputCount), deps, preimage: preimageOf(title, this.definition) }]
-  }
-
-  /** An input that is written to counts by definition alone; one that is only read counts by what is read of it. */
-  private dependency(input: number): CacheDep {
-    const { actions } = this.definition
-    if (actions.some((placed) => placed.input === input)) return { selector: undefined }
-    const selectors: ContentSelector[] = []
-    for (const { action, secondaryInput } of actions) {
-      selectors.push(...accountSelectors(action.owner, input))
-      if (action.kind === 'copy' && secondaryInput === input) selectors.push(selectorOf(action))
-    }
-    if (selectors.length === 0) return { selector: undefined }
-    return {
-      selector: fileSelector(selectors.map(({ path }) => path)),
-      content: async (result) => {
-        try {
-          return await contentKeyOf(result, selectors)
-        } catch (error) {
-          throw this.locate(error)
-        }
-      },
-    }
-  }
-
-  async run(inputs: readonly Result[], context: RunContext): Promise<readonly Result[]> {
-    try {
-      return [await this.solve(inputs, context)]
-    } catch (error) {
-      throw this.locate(error)
-    }
-  }
-
-  private async solve(inputs: readonly Result[], context: RunContext): Promise<Result> {
+  /** @throws BuildError without a place in the file */
+  async run(inputs: readonly Result[], context: RunContext): Promise<Result> {
     const { services } = this
     const trees = await Promise.all(inputs.map((input) => input.tree()))
     const first = this.definition.actions[0]!.input
@@ -108,22 +63,6 @@ export class FileOp implements Op {
       trees[inputCount + i] = current
     }
     return current
-  }
-
-  /** Adds the instruction's place, and says so where a path was kept inside the context. */
-  private locate(error: unknown): unknown {
-    const { location, clamped } = this.definition
-    if (!(error instanceof BuildError) || error.location !== undefined || location === undefined) return error
-    const { data, cause = error } = error
-    const written = clamped?.get(`/${normalizePath(String(data.path))}`)
-    if (error.code !== 'SOURCE_NOT_FOUND' || written === undefined) {
-      return new BuildError(error.code, error.message, { location, data, cause })
-    }
-    return new BuildError(
-      'PATH_ESCAPES_CONTEXT',
-      `${error.message} (${written} leads out of the build context; nothing outside it is ever read)`,
-      { location, data: { ...data, written }, cause },
-    )
   }
 }
 
@@ -187,49 +126,6 @@ function accountsOf(owner: OwnerSpec, trees: readonly (Tree | undefined)[]): Tre
     if (part !== undefined && 'name' in part) return part.input === -1 ? undefined : trees[part.input]
   }
   return undefined
-}
-
-function accountSelectors(owner: OwnerSpec | undefined, input: number): ContentSelector[] {
-  const named = (part: OwnerSpec['user']): boolean =>
-    part !== undefined && 'name' in part && part.input === input
-  const files = [named(owner?.user) ? '/etc/passwd' : '', named(owner?.group) ? '/etc/group' : '']
-  return files.filter((path) => path !== '').map((path) => ({ path, followLinks: true }))
-}
-
-function selectorOf(action: CopyAction): ContentSelector {
-  return {
-    path: action.src,
-    wildcard: action.allowWildcard,
-    followLinks: action.followSymlink,
-    include: action.includePatterns,
-    exclude: action.excludePatterns,
-  }
-}
-
-function preimageOf(title: string, definition: FileDefinition): Map<string, string> {
-  const out = new Map([['instruction', title]])
-  for (const [i, { action }] of definition.actions.entries()) {
-    const name = (field: string): string => (definition.actions.length === 1 ? field : `${field}[${i}]`)
-    if (action.kind === 'copy') {
-      out.set(name('source'), baseNameOf(action.src) || '/')
-      out.set(name('dest'), action.dest)
-      if (action.excludePatterns !== undefined) out.set(name('exclude'), action.excludePatterns.join(' '))
-      if (action.includePatterns !== undefined) out.set(name('parents'), action.includePatterns.join(' '))
-      if (action.modeStr !== undefined) out.set(name('chmod'), action.modeStr)
-      else if (action.mode !== -1) out.set(name('chmod'), action.mode.toString(8))
-    } else out.set(name('path'), action.path)
-    if (action.kind === 'mkfile') out.set(name('content'), digestOf(action.data))
-    if (action.owner !== undefined) out.set(name('chown'), ownerText(action.owner))
-    if (action.timestampNs !== -1n)
-      out.set(name('SOURCE_DATE_EPOCH'), String(action.timestampNs / 1_000_000_000n))
-  }
-  return out
-}
-
-function ownerText(owner: OwnerSpec): string {
-  return [owner.user, owner.group]
-    .flatMap((part) => (part === undefined ? [] : 'id' in part ? [String(part.id)] : [part.name]))
-    .join(':')
 }
 
 type Accounts = (owner: OwnerSpec | undefined) => Owner | undefined

@@ -4,7 +4,7 @@
 import { digestOfUncompressed, type Digest } from '../../digest.js'
 import type { Env } from '../../env.js'
 import type { Hold, Store } from '../../store/index.js'
-import { commitChanges, EMPTY_TREE, layerChanges, type Changeset, type Tree } from '../../unionfs/index.js'
+import { EMPTY_TREE, type Tree } from '../../unionfs/index.js'
 import { storedResult } from '../cache.js'
 import type { LayerRef, Result } from '../vertex.js'
 
@@ -48,16 +48,9 @@ export async function layersOf(services: OpServices, result: Result): Promise<re
 const COMMITS_MAX = 3
 
 async function storeLayer(services: OpServices, lower: Tree, upper: Tree): Promise<LayerRef> {
+  const { commitChanges, stepChanges } = await import('./step-layer.js')
   const changes = stepChanges(lower, upper)
   return keepLayer(services, () => commitChanges(services.store, changes))
-}
-
-/**
- * What a step's layer holds: times in whole seconds, the directories above a change, nothing of the root directory itself,
- * as containerd's differs write it.
- */
-export function stepChanges(lower: Tree, upper: Tree): Changeset {
-  return layerChanges(lower, upper, { form: 'containerd' })
 }
 
 /** Stores a layer, holds it for this build and dates it. @param commit  may be asked again */

@@ -1,11 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import {
   build,
-  buildScope,
-  explainSteps,
-  formatExplanations,
-  predictBuild,
-  resolveContext,
   type BaseImageFacts,
   type BuildOptions,
   type BuildResult,
@@ -54,6 +49,7 @@ async function explain(
   args: Arguments,
   io: Io,
 ): Promise<void> {
+  const { buildScope, explainSteps, formatExplanations } = await import('lamella/builder')
   const explanations = explainSteps(steps, { store: settings.store, scope: buildScope(settings) })
   await io.write(
     args.flag('json') ? JSON.stringify(explanations, undefined, 2) + '\n' : formatExplanations(explanations),
@@ -119,6 +115,7 @@ async function checkedContext(args: Arguments, io: Io): Promise<ContextSource> {
   const operand = args.operands[0]!
   if (!isRemote(operand)) return operand
   await using store = await openStore(args, io, { create: true })
+  const { resolveContext } = await import('lamella/builder')
   return (await resolveContext(operand, { store, signal: io.signal })) ?? operand
 }
 
@@ -248,6 +245,7 @@ export const command: Command = {
     await using store = await openStore(args, io, { create: !args.flag('dry-run') })
     const settings = await buildOptions(args, io, store)
     if (args.flag('dry-run')) {
+      const { predictBuild } = await import('lamella/builder')
       await explain(await predictBuild(settings), settings, args, io)
       return 0
     }
