@@ -331,9 +331,31 @@ describe('looking at images', () => {
     [['cat', 'app', '/app'], 'EISDIR'],
     [['ls', 'nope'], 'IMAGE_NOT_FOUND'],
     [['history', 'nope'], 'the store has app:latest'],
-    [['inspect', 'NOPE!'], 'REFERENCE_INVALID'],
   ])('%j fails with a reason', (args, message) => {
     expect(lamella(args)).toMatchObject({ status: 1, stdout: '', stderr: expect.stringContaining(message) })
+  })
+
+  test('inspect prints what it found, as docker: an empty list for nothing', () => {
+    expect(lamella(['inspect', 'NOPE!'])).toMatchObject({
+      status: 1,
+      stdout: '[]\n',
+      stderr: expect.stringContaining('REFERENCE_INVALID'),
+    })
+  })
+
+  test('-f takes what <(command) gives', () => {
+    const { status, stdout, stderr } = spawnSync(
+      'bash',
+      [
+        '-c',
+        `"$0" "$1" build -q -f <(printf 'FROM scratch\\nCOPY Dockerfile /d\\n') "$2"`,
+        process.execPath,
+        bin,
+        context,
+      ],
+      { env: { ...process.env, LAMELLA_STORE: join(scratch, 'store') }, encoding: 'utf8' },
+    )
+    expect({ status, stdout, stderr }).toMatchObject({ status: 0, stdout: expect.stringMatching(/^sha256:/) })
   })
 
   test('a pipe that closes early is no error', () => {
