@@ -20,6 +20,10 @@ export class Rows {
   #dir = new Uint32Array(FIRST)
   #meta = new Uint32Array(FIRST)
 
+  get capacity(): number {
+    return this.#dir.length
+  }
+
   add(dir: number, meta: number, size: number, offset: number, sec: number, nsec: number): void {
     if (this.count === this.#dir.length) this.#grow()
     const at = this.count++
@@ -48,6 +52,24 @@ export class Rows {
     this.#dir = doubled(this.#dir)
     this.#meta = doubled(this.#meta)
   }
+}
+
+/** Rows of the last index, for the next one: fresh memory costs as much as what is written into it. */
+let spare: Rows | undefined
+/** Of a spare; 36 bytes each. */
+const SPARE_ROWS_MAX = 1 << 16
+
+export function takeRows(): Rows {
+  const rows = spare ?? new Rows()
+  spare = undefined
+  return rows
+}
+
+/** Ends the use of rows that were taken. */
+export function giveRows(rows: Rows): void {
+  if (rows.capacity > SPARE_ROWS_MAX) return
+  rows.count = 0
+  spare = rows
 }
 
 function doubled<A extends Float64Array | Uint32Array>(array: A): A {

@@ -4,7 +4,7 @@ import { encodePath } from '../path.js'
 import type { PlainHeader } from '../store/index.js'
 import type { Change } from './changeset.js'
 import { DirTable } from './dir-table.js'
-import { Rows, Text } from './index-columns.js'
+import { Text, giveRows, takeRows } from './index-columns.js'
 import { SparseContent } from './layer-codec.js'
 import {
   CHECKED_FROM,
@@ -43,7 +43,7 @@ const W = 0x77
 const UNCLEAN = -2
 
 export class IndexWriter {
-  readonly #rows = new Rows()
+  readonly #rows = takeRows()
   /** Of the changes, a NUL behind each. */
   readonly #names = new Text()
   readonly #targets: string[] = []
@@ -60,6 +60,7 @@ export class IndexWriter {
   readonly #shas: { index: number; hex: string }[] = []
   readonly #holes: { index: number; at: number }[] = []
 
+  /** The index. Ends the writer. */
   finish(xxh64: Xxh64): Uint8Array {
     const text = this.#text()
     const counts = {
@@ -77,6 +78,7 @@ export class IndexWriter {
     const { n, dirs, metas, shas, holes } = counts
     setWords(view, CHECKED_FROM, [n, dirs, metas, shas, holes, text.length, this.#extra.length])
     this.#rows.copyTo(out, at)
+    giveRows(this.#rows)
     setWords(view, at.dirParent, this.#dirs.parents)
     setWords(view, at.metas, this.#metaWords)
     for (const [i, { index, hex }] of this.#shas.entries()) {
