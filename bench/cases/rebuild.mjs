@@ -17,7 +17,7 @@ const OPTIMISED =
   'FROM scratch\nWORKDIR /usr/src/app\nCOPY package* .\nCOPY ./prisma .\nCOPY . .\nCMD ["node", "dist/index.js"]\n'
 
 /** A project of `count` source files of about 1.5 KB, twenty to a folder. */
-function makeContext(folder, count) {
+export function makeContext(folder, count) {
   mkdirSync(join(folder, 'prisma'), { recursive: true })
   writeFileSync(join(folder, 'prisma/schema.prisma'), 'model A {}\n')
   writeFileSync(join(folder, 'package.json'), '{"name":"bench"}\n')

@@ -14,6 +14,7 @@ import {
   type KeyLink,
   type KeyRecord,
 } from './cache.js'
+import { mergeOpDigest, recordId } from './key.js'
 import type { LayerRef } from './vertex.js'
 
 export const CACHE_CONFIG_TYPE = 'application/vnd.buildkit.cacheconfig.v0'
@@ -50,6 +51,11 @@ export interface ExportOptions {
    * - `max`: results of all steps that led to them
    */
   readonly mode: 'min' | 'max'
+  /**
+   * Without the results of merges that no step but a merge stands on: BuildKit makes those when the image is written, which is
+   * after it has asked for inline records.
+   */
+  readonly skipLazyMerges?: boolean | undefined
 }
 
 /** The part of a cache that leads to some keys. Sources and content keep their digest and have no result. */
@@ -58,11 +64,7 @@ export async function exportCacheConfig(
   targets: readonly KeyId[],
   options: ExportOptions,
 ): Promise<CacheExport> {
-  const exporter = new Exporter(cache, options)
-  for (const id of targets) {
-    const layers = (await cache.usable(id))?.layers
-    if (layers !== undefined) exporter.finals.push(layers)
-  }
+  const exporter = new Exporter(cache, options, await chainOfTargets(cache, targets, options))
   for (const id of targets) await exporter.add(id)
   return exporter.finish()
 }
@@ -82,17 +84,19 @@ interface DraftRecord {
 }
 
 class Exporter {
-  readonly finals: (readonly LayerRef[])[] = []
   readonly #cache: CacheStore
   readonly #options: ExportOptions
   readonly #layers: DraftLayer[] = []
   readonly #chains = new Map<string, number>()
   /** `undefined` while a record is on its way: a link back to it is a loop, and is left out. */
   readonly #records = new Map<KeyId, DraftRecord | undefined>()
+  /** What the targets are made of. */
+  readonly #chain: ReadonlySet<KeyId>
 
-  constructor(cache: CacheStore, options: ExportOptions) {
+  constructor(cache: CacheStore, options: ExportOptions, chain: ReadonlySet<KeyId>) {
     this.#cache = cache
     this.#options = options
+    this.#chain = chain
   }
 
   async add(id: KeyId): Promise<DraftRecord | undefined> {
@@ -120,12 +124,11 @@ class Exporter {
     if (record.inputs.length === 0) return undefined
     const stored = await this.#cache.usable(id)
     if (stored === undefined || stored.layers.length === 0) return undefined
-    if (this.#options.mode === 'min' && !this.finals.some((final) => isBelow(stored.layers, final)))
-      return undefined
-    return { layer: this.#chain(stored.layers), createdAt: timeText(stored.createdMs) }
+    if (this.#options.mode === 'min' && !this.#chain.has(id)) return undefined
+    return { layer: this.#stack(stored.layers), createdAt: timeText(stored.createdMs) }
   }
 
-  #chain(layers: readonly LayerRef[]): number {
+  #stack(layers: readonly LayerRef[]): number {
     let parent = -1
     let name = ''
     for (const layer of layers) {
@@ -180,8 +183,46 @@ function indexOf<T>(values: readonly T[]): Map<T, number> {
   return new Map(values.map((value, i) => [value, i]))
 }
 
-function isBelow(layers: readonly LayerRef[], final: readonly LayerRef[]): boolean {
-  return layers.every(({ descriptor }, i) => final[i]?.descriptor.digest === descriptor.digest)
+const MERGE = recordId(mergeOpDigest(2), 0)
+
+/**
+ * Keys whose results the targets' results are made of: down from each target, the stack that a step wrote on, and both
+ * parts of a merge. What a step only copied from is none of them, even when its layers are equal.
+ *
+ * @see moby/buildkit solver/exporter.go CacheExportModeRemoteOnly, cache/remote.go GetRemotes
+ */
+async function chainOfTargets(
+  cache: CacheStore,
+  targets: readonly KeyId[],
+  { skipLazyMerges = false }: ExportOptions,
+): Promise<Set<KeyId>> {
+  const found = new Set(targets)
+  const writtenOn = new Set<KeyId>()
+  for (const id of found) {
+    const record = cache.record(id)
+    const above = (await cache.usable(id))?.layers
+    if (record === undefined || above === undefined) continue
+    const isMerge = record.digest === MERGE
+    for (const { id: below } of record.inputs.flat()) {
+      const layers = (await cache.usable(below))?.layers
+      if (layers === undefined) continue
+      if (isMerge ? !isIn(layers, above) : layers.length >= above.length || !isAt(layers, above, 0)) continue
+      found.add(below)
+      if (!isMerge || writtenOn.has(id)) writtenOn.add(below)
+    }
+  }
+  if (skipLazyMerges) {
+    for (const id of found) if (!writtenOn.has(id) && cache.record(id)?.digest === MERGE) found.delete(id)
+  }
+  return found
+}
+
+function isIn(layers: readonly LayerRef[], stack: readonly LayerRef[]): boolean {
+  return stack.some((_, start) => isAt(layers, stack, start))
+}
+
+function isAt(layers: readonly LayerRef[], stack: readonly LayerRef[], start: number): boolean {
+  return layers.every(({ descriptor }, i) => stack[start + i]?.descriptor.digest === descriptor.digest)
 }
 
 /** @see utils.go sortConfig */

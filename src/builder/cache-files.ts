@@ -35,7 +35,7 @@ export interface LocalExportOptions extends ExportOptions {
  * Writes what leads to some keys as a `type=local` cache. A folder that is there keeps what it has; its tag moves.
  *
  * @param dest  folder; an OCI layout afterwards
- * @returns     descriptor of the cache's manifest
+ * @returns     descriptor of the cache's manifest; `undefined` when there is no layer to keep, and nothing was written
  * @throws StoreError STORE_NOT_OCI when `dest` is something else already
  */
 export async function exportLocalCache(
@@ -44,8 +44,9 @@ export async function exportLocalCache(
   keys: readonly KeyId[],
   dest: string,
   options: LocalExportOptions,
-): Promise<Descriptor> {
+): Promise<Descriptor | undefined> {
   const { config, layers } = await exportCacheConfig(cache, keys, options)
+  if (layers.length === 0) return undefined
   const target = await openDiskStore(dest, { durability: 'none' })
   try {
     return await writeCache(store, target, { config, layers }, options.tag ?? TAG)
@@ -179,7 +180,10 @@ export async function inlineCache(
   keys: readonly KeyId[],
   image: readonly Digest[],
 ): Promise<string | undefined> {
-  const records = inlineRecords(await exportCacheConfig(cache, keys, { mode: 'min' }), image)
+  const records = inlineRecords(
+    await exportCacheConfig(cache, keys, { mode: 'min', skipLazyMerges: true }),
+    image,
+  )
   return records === undefined ? undefined : Buffer.from(canonicalJson(records)).toString('base64')
 }
 

@@ -5,6 +5,7 @@ import { readImage } from '../oci/index.js'
 import { applyPrune, type CacheRecordInfo, type PrunePlan, type Store } from '../store/index.js'
 import { CacheStore, type KeyRecord } from './cache.js'
 import { CacheMounts } from './ops/cache-mounts.js'
+import { stepNameOf } from './step-memory.js'
 import type { LayerRef } from './vertex.js'
 
 const CACHE_MOUNT_PREFIX = 'mount:'
@@ -18,11 +19,14 @@ const CACHE_MOUNT_PREFIX = 'mount:'
 export async function listCacheRecords(store: Store): Promise<CacheRecordInfo[]> {
   const inImages = await layersOfImages(store)
   const records: CacheRecordInfo[] = []
-  for (const [id, record] of new CacheStore(store).entries()) records.push(recordInfo(id, record, inImages))
+  const cache = new CacheStore(store)
+  for (const [id, record] of cache.entries())
+    records.push({ ...recordInfo(id, record, inImages), ...describedAs(stepNameOf(cache, id)) })
   for (const { id, key, layer, usedMs } of await new CacheMounts(store).list()) {
     records.push({
       key: CACHE_MOUNT_PREFIX + key,
       size: layer.descriptor.size,
+      createdMs: usedMs,
       lastUsedMs: usedMs,
       useCount: 1,
       type: 'exec.cachemount',
@@ -44,11 +48,16 @@ function recordInfo(id: string, record: KeyRecord, inImages: ReadonlySet<string>
     key: id,
     size: result.costBytes,
     lastUsedMs: result.lastUsedMs,
+    createdMs: result.createdMs,
     useCount: result.useCount,
     type: 'regular',
     shared: top !== undefined && inImages.has(top.diffID),
     parents,
   }
+}
+
+function describedAs(description: string | undefined): Pick<CacheRecordInfo, 'description'> {
+  return description === undefined ? {} : { description }
 }
 
 async function layersOfImages(store: Store): Promise<Set<string>> {

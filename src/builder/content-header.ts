@@ -1,6 +1,6 @@
 // Digests of single nodes and of directories from their parts: BuildKit's headers, byte for byte. Pure.
 // @see moby/buildkit cache/contenthash/{tarsum,filehash,checksum}.go
-import { digestOf, type Digest } from '../digest.js'
+import { digestOf, EMPTY_DIGEST, type Digest } from '../digest.js'
 import { compareNames, encodePath, hasRawBytes } from '../path.js'
 import type { NodeKind, TreeNode, Xattrs } from '../unionfs/index.js'
 import { createSha256, sha256Hex } from '#platform'
@@ -102,6 +102,28 @@ export function treeNodeDigest(node: TreeNode): Digest {
     state.update(node.source!.read(node.offset + at, Math.min(CHUNK, node.size - at)))
   }
   return `sha256:${state.hex()}` as Digest
+}
+
+/**
+ * What stands for the header of a build context's root, which never reaches BuildKit: the digest of nothing. Of a context
+ * without any entry BuildKit is told nothing at all; it then looks at the folder that it made, an ordinary directory.
+ *
+ * @see checksum.go HandleChange, scanPath
+ */
+export function contextRootHeader(isEmpty: boolean): Digest {
+  return isEmpty ? digestOf(headerText(BARE_DIR)) : EMPTY_DIGEST
+}
+
+const BARE_DIR: HeaderFields = {
+  kind: 'dir',
+  mode: 0o755,
+  uid: 0,
+  gid: 0,
+  size: 0,
+  target: '',
+  rdevMajor: 0,
+  rdevMinor: 0,
+  xattrs: undefined,
 }
 
 /** Digest of a directory from its header's and its entries' digests, entries in byte order. */

@@ -2,7 +2,7 @@
 // kinds are values. A context's tree has no nodes before something visits them, and its content keys need none.
 import { closeSync, fstatSync, realpathSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { digestOf, EMPTY_DIGEST, hexOf } from '../digest.js'
+import { digestOf, hexOf } from '../digest.js'
 import { BuildError, throwIfAborted } from '../errors.js'
 import { decompressStream, type BlobBytes, type Store } from '../store/index.js'
 import {
@@ -14,6 +14,7 @@ import {
   type ContentSource,
   type NodeInit,
 } from '../unionfs/index.js'
+import { contextRootHeader } from './content-header.js'
 import { provideAccess, treeAccess } from './contenthash.js'
 import { changed, openListed, readFully, sameFile } from './host-files.js'
 import { HostScan, type ContextFilter } from './host-scan.js'
@@ -131,7 +132,7 @@ function realPath(dir: string): string {
 /** A tree as build context, whoever owns its files. */
 export function treeContext(tree: Tree, name = '<tree>'): BuildContext {
   const result: Result = { layers: [], tree: async () => tree }
-  provideAccess(result, treeAccess(tree, EMPTY_DIGEST))
+  provideAccess(result, treeAccess(tree, contextRootHeader((tree.root.children?.size ?? 0) === 0)))
   return { name, tree, result: () => result, save: async () => {} }
 }
 

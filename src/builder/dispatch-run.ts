@@ -120,7 +120,7 @@ function scriptOf(
   if (!content.startsWith('#!')) return plain(withShell(state, [content]), content, summary)
   const path = `/dev/pipes/${document.name}`
   return {
-    args: [path],
+    args: withShell(state, [path]),
     commandLine: path,
     summary,
     mount: inlineFile(document.name, content, command, context),
@@ -288,7 +288,7 @@ class MountList {
 
   ssh(mount: RunMount): void {
     const dest = mount.target ?? `/run/buildkit/ssh_agent.${this.sockets.length}`
-    this.sockets.push(socketOrSecret('ssh', dest, ownedSpec(mount.id ?? 'default', mount, 0o600)))
+    this.sockets.push(socketOrSecret('ssh', dest, ownedSpec(mount.id ?? '', mount, 0o600)))
   }
 
   /** The stage's variables, with the agent's socket when there is one. */

@@ -4,11 +4,11 @@
 import { hash } from 'node:crypto'
 import { closeSync, fstatSync, type Stats } from 'node:fs'
 import { hexSlice } from '#platform'
-import { EMPTY_DIGEST, type Digest } from '../digest.js'
+import type { Digest } from '../digest.js'
 import { BuildError, throwIfAborted } from '../errors.js'
 import { encodePath, hasRawBytes, joinPath } from '../path.js'
 import type { NodeKind } from '../unionfs/index.js'
-import { headerBytes } from './content-header.js'
+import { contextRootHeader, headerBytes } from './content-header.js'
 import type { NodeAccess } from './contenthash.js'
 import {
   changed,
@@ -196,7 +196,7 @@ export class HostScan implements NodeAccess<number> {
   }
 
   nodeDigest(entry: number): Digest {
-    if (entry === 0) return EMPTY_DIGEST
+    if (entry === 0) return this.#rootHeader()
     const { columns } = this
     if (columns.dir[entry] !== -1) return this.#headerOf(entry)
     if (isUnread(columns.state[entry]!)) this.#hashEntry(entry)
@@ -335,11 +335,15 @@ export class HostScan implements NodeAccess<number> {
   }
 
   #combine(entry: number, dir: ScanDir): void {
-    let text = `\0${entry === 0 ? EMPTY_DIGEST : this.#headerOf(entry)}`
+    let text = `\0${entry === 0 ? this.#rootHeader() : this.#headerOf(entry)}`
     for (let i = 0; i < dir.names.length; i++) {
       text += `\0${dir.names[i]!}${digestAt(this.columns, dir.first + i)}`
     }
     this.#setDigest(entry, hash('sha256', hasRawBytes(text) ? encodePath(text) : text, 'buffer'), KNOWN)
+  }
+
+  #rootHeader(): Digest {
+    return contextRootHeader(this.#dirs[0]!.names.length === 0)
   }
 
   #headerOf(entry: number): Digest {

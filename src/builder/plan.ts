@@ -144,6 +144,8 @@ class Planner {
 
   /** Finds where the needed stages start; ONBUILD triggers of a base may need further stages. */
   private async resolveStages(target: StageState): Promise<StageState[]> {
+    // Also of stages that nothing needs.
+    for (const state of this.graph.states) if (state.base === undefined) checkImageName(state)
     for (;;) {
       for (const state of this.graph.reachable(target)) await this.replaceByContext(state)
       const reachable = this.graph.reachable(target)
@@ -200,13 +202,7 @@ class Planner {
   }
 
   private async image(state: StageState, platform: Platform): Promise<ResolvedSource> {
-    const fault = isLayoutReference(state.baseName) ? undefined : imageNameFault(state.baseName)
-    if (fault !== undefined) {
-      const message = `failed to parse stage name ${JSON.stringify(state.baseName)}: ${fault}`
-      throw new DockerfileError('ARGUMENT_INVALID', message, state.location, {
-        data: { image: state.baseName },
-      })
-    }
+    checkImageName(state)
     const key = `${state.baseName} ${JSON.stringify(platform)}`
     let resolved = this.resolvedImages.get(key)
     if (resolved === undefined) {
@@ -310,6 +306,15 @@ class Planner {
 /** `FROM oci-layout://PATH`, which BuildKit takes only as a named context. */
 function isLayoutReference(name: string): boolean {
   return /^oci(?:-layout)?:/.test(name)
+}
+
+/** What is no stage must be the name of an image, or of a layout. */
+function checkImageName({ baseName, location }: StageState): void {
+  if (baseName === SCRATCH || isLayoutReference(baseName)) return
+  const fault = imageNameFault(baseName)
+  if (fault === undefined) return
+  const message = `failed to parse stage name ${JSON.stringify(baseName)}: ${fault}`
+  throw new DockerfileError('ARGUMENT_INVALID', message, location, { data: { image: baseName } })
 }
 
 /** Triggers that the ONBUILD lines of a stage in this file leave for its child stages. */

@@ -52,7 +52,10 @@ export class StageGraph {
       state.commands = stage.instructions.map((it) => this.command(state, it, locate(it), false))
     }
     this.refuseCircles()
-    if (this.states.length === 1) this.states[0]!.displayName = ''
+    // A mount counts as one more stage, even when it takes from none. @see convert_runmount.go detectRunMount
+    const hasMounts = (state: StageState): boolean =>
+      state.commands.some(({ instruction: it }) => it.kind === 'run' && it.mounts.length > 0)
+    if (this.states.length === 1 && !hasMounts(this.states[0]!)) this.states[0]!.displayName = ''
   }
 
   /** @throws BuildError STAGE_NOT_FOUND with a suggestion */

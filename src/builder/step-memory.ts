@@ -64,6 +64,12 @@ export function shortened(value: string): string {
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
+/** The instruction that a key's result came of, as progress names it: `[build 2/5] COPY . .`. */
+export function stepNameOf(cache: CacheStore, key: KeyId): string | undefined {
+  const bytes = cache.get(`p${key}`)
+  return bytes === undefined ? undefined : (JSON.parse(decoder.decode(bytes)) as Saved).name
+}
+
 export class StepMemory {
   readonly #cache: CacheStore
   readonly #store: Store

@@ -52,7 +52,7 @@ export type {
 } from './tar/index.js'
 export { applyGc, planGc } from './gc.js'
 export type { GcItem, GcOptions, GcPlan, GcResult } from './gc.js'
-export { applyPrune, defaultPrunePolicies, planPrune } from './prune.js'
+export { applyPrune, defaultPrunePolicies, dockerPrunePolicies, planPrune } from './prune.js'
 export type {
   CacheRecordInfo,
   CacheRecordType,

@@ -13,6 +13,8 @@ export interface CacheRecordInfo {
   /** Milliseconds since the epoch; `undefined` for one that was never used. */
   readonly lastUsedMs: number | undefined
   readonly useCount: number
+  /** Milliseconds since the epoch. */
+  readonly createdMs?: number
   readonly type: CacheRecordType
   /** Its layer also belongs to an image: removing the record frees nothing. */
   readonly shared: boolean
@@ -20,6 +22,7 @@ export interface CacheRecordInfo {
   readonly inUse?: boolean
   /** Records that it builds upon; they cannot go before it. */
   readonly parents?: readonly string[]
+  /** What made it, for people: `[build 2/5] COPY . .`, `cache mount /root/.npm`. */
   readonly description?: string
 }
 
@@ -78,16 +81,36 @@ function percentOf(space: DiskSpace, percent: number): number {
 
 /** What BuildKit does when nobody configures it. */
 export function defaultPrunePolicies(space: DiskSpace): PrunePolicy[] {
-  const limits = {
+  return policiesOf(512e6, {
     reservedSpace: Math.min(percentOf(space, 10), 10 * GB),
     maxUsedSpace: Math.min(percentOf(space, 80), 100 * GB),
     minFreeSpace: percentOf(space, 20),
-  }
+  })
+}
+
+/**
+ * What the BuildKit inside Docker Engine does: the same rules, with shares of the disk that nothing caps.
+ * @see moby/moby daemon/internal/builder-next/worker/gc.go
+ */
+export function dockerPrunePolicies(space: DiskSpace): PrunePolicy[] {
+  const reservedSpace = percentOf(space, 10)
+  const temporary = Math.round((reservedSpace / 100) * (Math.E * Math.PI * ((1 + Math.sqrt(5)) / 2)))
+  return policiesOf(Math.max(temporary, 512e6), {
+    reservedSpace,
+    maxUsedSpace: percentOf(space, 80),
+    minFreeSpace: percentOf(space, 20),
+  })
+}
+
+function policiesOf(
+  temporary: number,
+  limits: Pick<PrunePolicy, 'reservedSpace' | 'maxUsedSpace' | 'minFreeSpace'>,
+): PrunePolicy[] {
   return [
     {
       filters: ['type==source.local', 'type==exec.cachemount', 'type==source.git.checkout'],
       keepDurationMs: 48 * HOUR_MS,
-      maxUsedSpace: 512e6,
+      maxUsedSpace: temporary,
     },
     { keepDurationMs: 60 * 24 * HOUR_MS, ...limits },
     limits,

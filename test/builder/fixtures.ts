@@ -195,8 +195,9 @@ export const writingExecutor: Executor = {
 
 function scriptOf(request: ExecRequest): string {
   const { argv, view } = request
-  if (argv.length > 1 || !argv[0]!.startsWith('/dev/pipes/')) return argv.at(-1)!
-  return (view.fs.readFileSync(argv[0]!, 'utf8') as string).split('\n').slice(1).join(';')
+  const script = argv.at(-1)!
+  if (!script.startsWith('/dev/pipes/')) return script
+  return (view.fs.readFileSync(script, 'utf8') as string).split('\n').slice(1).join(';')
 }
 
 function perform(request: ExecRequest, line: string): number {

@@ -226,6 +226,17 @@ describe('stages', () => {
     expect(await paths(undefined)).toEqual(['three'])
   })
 
+  // Live 0.25: --from and --target are compared without case, FROM is not, and what is no stage has to be an image's name
+  // even where nothing needs it.
+  test.each([
+    ['FROM scratch AS One\nCOPY f1 /one\nFROM One\n', 'failed to parse stage name "One"'],
+    ['FROM scratch AS one\nFROM ONE AS two\nFROM scratch\nCOPY f1 /\n', 'failed to parse stage name "ONE"'],
+    ['FROM bad//name AS unused\nFROM scratch\nCOPY f1 /\n', 'failed to parse stage name "bad//name"'],
+  ])('a base with capitals is no stage: %j', async (dockerfile, message) => {
+    const error = await failureOf({ dockerfile, context: CONTEXT })
+    expect(error).toMatchObject({ code: 'ARGUMENT_INVALID', message: expect.stringContaining(message) })
+  })
+
   test('TARGETSTAGE is what --target says', async () => {
     const dockerfile = 'FROM base AS One\nARG TARGETSTAGE\nRUN env TARGETSTAGE\nFROM base AS last\n'
     expect(await environment(dockerfile, { target: 'one' })).toBe('one')

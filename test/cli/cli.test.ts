@@ -570,7 +570,33 @@ describe('keeping the store', () => {
     ok(['build', '-q', '-t', 'app', context])
   })
 
+  // The fields of `docker buildx du --verbose`; the filters of `docker buildx prune`.
+  test('df --verbose and prune tell which instruction made a record, and find it by that', () => {
+    dockerfile('FROM scratch AS one\nCOPY a /x/\nFROM scratch\nCOPY --from=one /x /y\n')
+    ok(['build', '-q', context])
+    const { stdout } = ok(['df', '--verbose'])
+    expect(stdout).toMatch(
+      /ID: {11}[0-9a-f]{40}\nParents:\n - [0-9a-f]{40}\nCreated at: {3}\d{4}-\S+Z\nMutable: {6}false\nReclaimable: {2}true\nShared: {7}(true|false)\nSize: {9}\S+\nDescription: {2}\[stage-1 1\/1\] COPY --from=one \/x \/y\nUsage count: {2}1\nLast used: {4}\S+Z\nType: {9}regular\n/,
+    )
+    const planned = (...filters: string[]) =>
+      (
+        JSON.parse(
+          ok(['prune', '--all', '--dry-run', '--json', ...filters.map((it) => `--filter=${it}`)]).stdout,
+        ) as {
+          remove: { description?: string }[]
+        }
+      ).remove.map(({ description }) => description)
+    const last = '[stage-1 1/1] COPY --from=one /x /y'
+    expect(planned('type=regular')).toEqual([last, '[one 1/1] COPY a /x/'])
+    expect(planned('description~=from')).toEqual([last])
+    expect(planned('type=regular', 'description~=nothing')).toEqual([])
+    expect(planned('until=1h')).toEqual([])
+    expect(planned('id=0000000000000000')).toEqual([])
+  })
+
   test.each([
+    [['--filter', 'colour=red'], 'known are id'],
+    [['--filter', 'until=soon'], 'until'],
     [['--keep-duration', '2x'], '--keep-duration 2x'],
     [['--max-used-space', 'much'], '--max-used-space much'],
   ])('prune %j is a wrong command line', (args, message) => {

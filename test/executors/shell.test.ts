@@ -218,8 +218,11 @@ describe('the shell', () => {
     const view = smallRoot()
     view.fs.mkdirSync('/dev/pipes')
     view.fs.writeFileSync('/dev/pipes/EOF', '#!/bin/sh\necho "$0" > out\n', { mode: 0o755 })
-    const { exitCode } = await runLine(shellExecutor(), view, '/dev/pipes/EOF', { argv: ['/dev/pipes/EOF'] })
-    expect([exitCode, view.fs.readFileSync('/work/out', 'utf8')]).toEqual([0, '/dev/pipes/EOF\n'])
+    for (const argv of [['/bin/sh', '-c', '/dev/pipes/EOF'], ['/dev/pipes/EOF']]) {
+      const { exitCode } = await runLine(shellExecutor(), view, '/dev/pipes/EOF', { argv })
+      expect([exitCode, view.fs.readFileSync('/work/out', 'utf8')]).toEqual([0, '/dev/pipes/EOF\n'])
+      view.fs.rmSync('/work/out')
+    }
   })
 
   test('a user: what it makes is its own, what it must not is refused, and the line goes on', async () => {

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import {
   applyPrune,
   defaultPrunePolicies,
+  dockerPrunePolicies,
   planPrune,
   type CacheRecordInfo,
   type PrunePolicy,
@@ -58,6 +59,18 @@ describe('default policies', () => {
     const { remove } = plan(records, defaultPrunePolicies(space), space)
     return remove.map(({ key, policy }) => `${policy}:${key}`)
   }
+
+  // What `docker buildx inspect` said on a disk of that size: 3.346, 24.21, 188.1 and 47.5 GiB, with Docker Engine 28.5.2.
+  test("those of Docker Engine's BuildKit", () => {
+    const limits = { reservedSpace: 26 * GB, maxUsedSpace: 202 * GB, minFreeSpace: 51 * GB }
+    const [sources, old, any, all] = dockerPrunePolicies({ total: 270_553_174_016, free: 0 })
+    expect((sources!.maxUsedSpace! / 2 ** 30).toFixed(3)).toBe('3.346')
+    expect([old, any, all]).toEqual([
+      { keepDurationMs: 60 * DAY, ...limits },
+      limits,
+      { all: true, ...limits },
+    ])
+  })
 
   test('local sources, cache mounts and checkouts unused for 48 h go while there is more than 512 MB in all', () => {
     const records = [

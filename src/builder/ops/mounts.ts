@@ -135,7 +135,7 @@ export class Mounts {
       }
       case 'ssh': {
         const { id, optional, mode, uid, gid } = spec.ssh!
-        const agent = await requireAgent(this.sources.ssh, id, optional)
+        const agent = await requireAgent(this.sources.ssh, id || 'default', optional)
         const time = splitTime(this.sources.timeNs)
         return agent && { node: new TreeNode({ kind: 'socket', mode, uid, gid, ...time }), agent }
       }

@@ -1,5 +1,5 @@
 import { cacheRoots, listCacheRecords } from 'lamella/builder'
-import { diskUsage } from 'lamella/store'
+import { diskUsage, type CacheRecordInfo } from 'lamella/store'
 import { JSON_OUTPUT, STORE, type Command } from '../command.js'
 import { formatBytes, printable, shortDigest, table } from '../format.js'
 import { openStore } from '../store.js'
@@ -50,18 +50,44 @@ export const command: Command = {
           ],
         ),
     )
-    if (args.flag('verbose')) {
-      const rows = [...steps, ...mounts].map((record) => [
-        record.key.slice(0, 12),
-        record.type,
-        formatBytes(record.size),
-        record.lastUsedMs === undefined ? '-' : new Date(record.lastUsedMs).toISOString().slice(0, 19) + 'Z',
-        String(record.useCount),
-        record.shared ? 'shared' : '',
-        printable(record.description ?? ''),
-      ])
-      await io.write('\n' + table(['RECORD', 'TYPE', '>SIZE', 'LAST USED', '>USES', '', 'WHAT'], rows))
-    }
+    if (args.flag('verbose')) await io.write('\n' + describeRecords([...steps, ...mounts]))
     return 0
   },
+}
+
+/** As `docker buildx du --verbose` prints them. */
+function describeRecords(records: readonly CacheRecordInfo[]): string {
+  const known = new Set(records.map(({ key }) => key))
+  return records.map((record) => describeRecord(record, known)).join('\n')
+}
+
+function describeRecord(record: CacheRecordInfo, known: ReadonlySet<string>): string {
+  const isMount = record.type === 'exec.cachemount'
+  // Keys that only lead to others are no records that one could look for.
+  const parents = (record.parents ?? []).filter((parent) => known.has(parent))
+  const lines: [string, string][] = [
+    ['ID', record.key],
+    ...(parents.length === 0 ? [] : [['Parents', ''] as [string, string]]),
+    ['Created at', time(record.createdMs)],
+    ['Mutable', String(isMount)],
+    ['Reclaimable', String(record.inUse !== true)],
+    ['Shared', String(record.shared)],
+    ['Size', formatBytes(record.size)],
+    ['Description', printable(record.description ?? '')],
+    ['Usage count', String(record.useCount)],
+    ['Last used', time(record.lastUsedMs)],
+    ['Type', record.type],
+  ]
+  return lines
+    .flatMap(([name, value]) =>
+      name === 'Parents'
+        ? ['Parents:', ...parents.map((parent) => ` - ${parent}`)]
+        : [`${name}:`.padEnd(14) + value],
+    )
+    .map((line) => line.trimEnd() + '\n')
+    .join('')
+}
+
+function time(ms: number | undefined): string {
+  return ms === undefined ? '' : `${new Date(ms).toISOString().slice(0, 19)}Z`
 }

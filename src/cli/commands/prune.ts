@@ -3,9 +3,12 @@ import { cacheRoots, listCacheRecords, pruneCache } from 'lamella/builder'
 import {
   applyGc,
   defaultPrunePolicies,
+  dockerPrunePolicies,
   planGc,
   planPrune,
+  type CacheRecordInfo,
   type DiskSpace,
+  type PrunePlan,
   type PrunePolicy,
 } from 'lamella/store'
 import { JSON_OUTPUT, STORE, UsageError, type Arguments, type Command } from '../command.js'
@@ -23,17 +26,19 @@ function size(text: string, option: string): number {
 
 function policies(args: Arguments, space: DiskSpace): readonly PrunePolicy[] {
   if (args.flag('default-policy')) return defaultPrunePolicies(space)
+  if (args.flag('docker-policy')) return dockerPrunePolicies(space)
   const optional = <T>(option: string, read: (text: string, option: string) => T): T | undefined => {
     const text = args.string(option)
     return text === undefined ? undefined : read(text, option)
   }
-  const keepDurationMs = optional('keep-duration', duration)
+  const filter = readFilters(args.strings('filter'))
+  const keepDurationMs = optional('keep-duration', duration) ?? filter.keepDurationMs
   const reservedSpace = optional('reserved-space', size)
   const maxUsedSpace = optional('max-used-space', size)
   const minFreeSpace = optional('min-free-space', size)
   return [
     {
-      filters: args.strings('filter'),
+      filters: filter.selectors === '' ? [] : [filter.selectors],
       all: args.flag('all'),
       ...(keepDurationMs === undefined ? {} : { keepDurationMs }),
       ...(reservedSpace === undefined ? {} : { reservedSpace }),
@@ -41,6 +46,39 @@ function policies(args: Arguments, space: DiskSpace): readonly PrunePolicy[] {
       ...(minFreeSpace === undefined ? {} : { minFreeSpace }),
     },
   ]
+}
+
+/**
+ * `KEY=VALUE` as `docker buildx prune --filter` has it, where all must hold; `until` and `unused-for` spare what was used
+ * within that time, and an id may be a part of one. BuildKit's own operators (`type==regular`, `description~=npm`) are
+ * taken as they are.
+ */
+function readFilters(filters: readonly string[]): {
+  readonly selectors: string
+  readonly keepDurationMs: number | undefined
+} {
+  const selectors: string[] = []
+  let keepDurationMs: number | undefined
+  for (const filter of filters) {
+    const [, key = '', value = ''] = /^\s*([a-z-]+)=(?!=)(.*)$/s.exec(filter) ?? []
+    if (key === 'until' || key === 'unused-for') keepDurationMs = duration(value, `filter ${key}`)
+    else if (key === '') selectors.push(filter)
+    else selectors.push(`${key}${key === 'id' ? '~=' : '=='}${JSON.stringify(value)}`)
+  }
+  return { selectors: selectors.join(','), keepDurationMs }
+}
+
+function plannedPrune(
+  records: readonly CacheRecordInfo[],
+  policy: readonly PrunePolicy[],
+  space: DiskSpace,
+): PrunePlan {
+  try {
+    return planPrune(records, policy, { nowMs: Date.now(), space })
+  } catch (error) {
+    if (error instanceof RangeError) throw new UsageError(error.message)
+    throw error
+  }
 }
 
 export const command: Command = {
@@ -56,13 +94,14 @@ export const command: Command = {
       name: 'filter',
       value: 'KEY=VALUE',
       multiple: true,
-      help: 'only such records, e.g. type=exec.cachemount',
+      help: 'only such records, e.g. type=exec.cachemount, description~=npm or until=48h',
     },
     { name: 'keep-duration', value: 'TIME', help: 'spare what was used within it, e.g. 48h' },
     { name: 'reserved-space', value: 'SIZE', help: 'always keep this much' },
     { name: 'max-used-space', value: 'SIZE', help: 'keep no more than this' },
     { name: 'min-free-space', value: 'SIZE', help: 'until this much of the disk is free' },
     { name: 'default-policy', help: 'the rules that BuildKit applies by itself' },
+    { name: 'docker-policy', help: 'those of the BuildKit in Docker Engine' },
     { name: 'dry-run', help: 'list what would go, and remove nothing' },
     JSON_OUTPUT,
     STORE,
@@ -73,7 +112,7 @@ export const command: Command = {
     await using store = await openStore(args, io)
     const stat = statfsSync(store.path!)
     const space = { total: stat.blocks * stat.bsize, free: stat.bavail * stat.bsize }
-    const plan = planPrune(await listCacheRecords(store), policies(args, space), { nowMs: Date.now(), space })
+    const plan = plannedPrune(await listCacheRecords(store), policies(args, space), space)
     const isDryRun = args.flag('dry-run')
     if (args.flag('json')) await io.write(JSON.stringify(plan, undefined, 2) + '\n')
     else {
