@@ -16,6 +16,8 @@ export type StoreErrorCode =
   | 'STORE_UNREADABLE'
   | 'STORE_VERSION'
   | 'STORE_CLOSED'
+  | 'STORE_READ_ONLY'
+  | 'STORE_WRITE_FAILED'
   | 'INGEST_BUSY'
   | 'DOCUMENT_DAMAGED'
 

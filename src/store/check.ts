@@ -294,6 +294,9 @@ async function repairOne(store: Store, problem: Problem, options: RepairOptions)
     case 'SIDECAR_DAMAGED':
       await store.sidecars.delete(problem.kind, problem.key)
       return true
+    case 'RECORDS_DAMAGED':
+      await store.records.clear?.()
+      return true
     case 'RECORD_DAMAGED':
       await store.records.write({ delete: [problem.key] })
       return true

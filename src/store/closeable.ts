@@ -1,6 +1,6 @@
 // Makes a Store of its parts: after `close` every method of every part fails with STORE_CLOSED. Pure.
 import { StoreError } from '../errors.js'
-import type { BlobStore } from './blobs.js'
+import type { BlobStore, Ingest } from './blobs.js'
 import { peekRecord } from './records.js'
 import type {
   DerivedProblem,
@@ -24,18 +24,32 @@ export interface StoreParts {
   tidy(): Promise<number>
   audit(): Promise<DerivedProblem[]>
   space(): Promise<{ readonly total: number; readonly free: number } | undefined>
+  /** What an error of a method that writes is for the caller; default: itself. */
+  errorOf?(error: unknown): unknown
   /** Releases what the parts hold; called once. */
   release(): Promise<void>
 }
 
-type Check = () => void
+interface Check {
+  (): void
+  /** What a method that writes gives, its errors as the caller shall have them. */
+  written<T>(result: Promise<T>): Promise<T>
+}
 
 export function closeable(parts: StoreParts): Store {
   let closing: Promise<void> | undefined
   const close = () => (closing ??= parts.release())
-  const check = () => {
+  const isOpen = () => {
     if (closing !== undefined) throw new StoreError('STORE_CLOSED', 'the store is closed')
   }
+  const { errorOf } = parts
+  const written = <T>(result: Promise<T>): Promise<T> =>
+    errorOf === undefined
+      ? result
+      : result.catch((error: unknown) => {
+          throw errorOf(error)
+        })
+  const check: Check = Object.assign(isOpen, { written })
   return {
     blobs: checkedBlobs(parts.blobs, check),
     refs: checkedRefs(parts.refs, check),
@@ -46,11 +60,11 @@ export function closeable(parts: StoreParts): Store {
     path: parts.path,
     async exclusive(fn) {
       check()
-      return parts.exclusive(fn)
+      return check.written(parts.exclusive(fn))
     },
     async tidy() {
       check()
-      return parts.tidy()
+      return check.written(parts.tidy())
     },
     async space() {
       check()
@@ -71,7 +85,7 @@ function checkedBlobs(blobs: BlobStore, check: Check): BlobStore {
   return {
     async put(bytes, expect, options) {
       check()
-      return blobs.put(bytes, expect, options)
+      return check.written(blobs.put(bytes, expect, options))
     },
     async *get(digest, range) {
       check()
@@ -83,7 +97,7 @@ function checkedBlobs(blobs: BlobStore, check: Check): BlobStore {
     },
     async delete(digest) {
       check()
-      return blobs.delete(digest)
+      return check.written(blobs.delete(digest))
     },
     async *list() {
       check()
@@ -110,9 +124,22 @@ function checkedBlobs(blobs: BlobStore, check: Check): BlobStore {
     ...(blobs.ingest && {
       async ingest(name) {
         check()
-        return blobs.ingest!(name)
+        return checkedIngest(await check.written(blobs.ingest!(name)), check)
       },
     }),
+  }
+}
+
+function checkedIngest(ingest: Ingest, { written }: Check): Ingest {
+  return {
+    name: ingest.name,
+    get size() {
+      return ingest.size
+    },
+    append: (bytes, options) => written(ingest.append(bytes, options)),
+    commit: (expect) => written(ingest.commit(expect)),
+    discard: () => written(ingest.discard()),
+    close: () => written(ingest.close()),
   }
 }
 
@@ -124,7 +151,7 @@ function checkedRefs(refs: RefStore, check: Check): RefStore {
     },
     async set(name, target, expected) {
       check()
-      return refs.set(name, target, expected)
+      return check.written(refs.set(name, target, expected))
     },
     async list() {
       check()
@@ -144,7 +171,7 @@ function checkedRefs(refs: RefStore, check: Check): RefStore {
     },
     async restore() {
       check()
-      return refs.restore()
+      return check.written(refs.restore())
     },
   }
 }
@@ -153,15 +180,15 @@ function checkedLeases(leases: LeaseStore, check: Check): LeaseStore {
   return {
     async create(options) {
       check()
-      return leases.create(options)
+      return check.written(leases.create(options))
     },
     async add(id, digests) {
       check()
-      return leases.add(id, digests)
+      return check.written(leases.add(id, digests))
     },
     async release(id) {
       check()
-      return leases.release(id)
+      return check.written(leases.release(id))
     },
     async list() {
       check()
@@ -182,12 +209,18 @@ function checkedRecords(records: RecordStore, check: Check): RecordStore {
     },
     async write(batch) {
       check()
-      return records.write(batch)
+      return check.written(records.write(batch))
     },
     keys(prefix) {
       check()
       return records.keys(prefix)
     },
+    ...(records.clear && {
+      async clear() {
+        check()
+        await check.written(records.clear!())
+      },
+    }),
   }
 }
 
@@ -199,11 +232,11 @@ function checkedSidecars(sidecars: SidecarStore, check: Check): SidecarStore {
     },
     async put(kind, key, bytes) {
       check()
-      return sidecars.put(kind, key, bytes)
+      return check.written(sidecars.put(kind, key, bytes))
     },
     async delete(kind, key) {
       check()
-      return sidecars.delete(kind, key)
+      return check.written(sidecars.delete(kind, key))
     },
     async list(kind) {
       check()
@@ -224,11 +257,11 @@ function checkedDocuments(documents: DocumentStore, check: Check): DocumentStore
     },
     async change(fn) {
       check()
-      return documents.change(fn)
+      return check.written(documents.change(fn))
     },
     async hold(kind, key) {
       check()
-      return documents.hold(kind, key)
+      return check.written(documents.hold(kind, key))
     },
     async holder(kind, key) {
       check()

@@ -91,6 +91,11 @@ function* auditSidecars(sidecars: DiskSidecarStore): Generator<DerivedProblem> {
 }
 
 function* auditRecords(records: LmdbRecordStore): Generator<DerivedProblem> {
+  const message = records.problem()
+  if (message !== undefined) {
+    yield { code: 'RECORDS_DAMAGED', severity: 'warning', message }
+    return
+  }
   for (const key of records.damaged()) {
     yield { code: 'RECORD_DAMAGED', severity: 'warning', message: `the cache record ${key} is damaged`, key }
   }

@@ -7,7 +7,7 @@ import type { BlobStore } from './blobs.js'
 import { type Disk, replaceFile } from './disk-layout.js'
 import { msToNs } from './leases.js'
 import { requireWhole } from './reach.js'
-import { happened, RefLog, sameTarget } from './reflog.js'
+import { happened, RefLog, sameTarget, type LoggedChange } from './reflog.js'
 import {
   checkExpectedRef,
   checkRefName,
@@ -55,8 +55,10 @@ export class DiskRefStore implements RefStore {
       if (target !== undefined) await requireWhole(this.blobs, target)
       if (before === undefined && target === undefined) return
       const after = target && withoutRefName(target)
-      await this.#log.append(name, this.#changesTo(name, before, after))
+      const changes = this.#changesTo(name, before, after)
+      await this.#log.append(name, changes)
       await replaceFile(this.disk, this.disk.paths.index, canonicalJson(withRef(index, name, after)))
+      this.#log.confirm(name, changes.at(-1)!.timeNs)
     })
   }
 
@@ -70,8 +72,8 @@ export class DiskRefStore implements RefStore {
 
   /** Newest first. A change that another tool made to `index.json` appears with the time of the file. */
   async history(name: string): Promise<RefChange[]> {
-    const current = findRef(this.index(), name)
-    const changes = happened(this.#log.read(name), current)
+    const { current, changes: logged } = this.#refWithLog(name)
+    const changes = happened(logged, current).map(({ timeNs, before, after }) => ({ timeNs, before, after }))
     const last = changes.at(-1)?.after
     if (!sameTarget(last, current)) {
       const mtimeMs = this.disk.fs.stat(this.disk.paths.index)?.mtimeMs ?? 0
@@ -117,14 +119,16 @@ export class DiskRefStore implements RefStore {
       if (changes.length === 0) continue
       const logged = happened(changes, current).at(-1)?.after
       // The last change may be one that did not happen; then what was before it counts.
-      const { before, after } = changes.at(-1)!
-      const expected = [before, after, logged].map((target) => JSON.stringify(target))
+      const { before, after, isDone } = changes.at(-1)!
+      const expected = (isDone === true ? [after] : [before, after, logged]).map((target) =>
+        JSON.stringify(target),
+      )
       if (!sameTarget(logged, current) || !expected.includes(JSON.stringify(current))) yield { name, logged }
     }
   }
 
   /** A ref and its history of one moment: read again while the index is changed between the two. */
-  #refWithLog(name: string): { current: Descriptor | undefined; changes: readonly RefChange[] } {
+  #refWithLog(name: string): { current: Descriptor | undefined; changes: readonly LoggedChange[] } {
     for (let tries = 0; ; tries++) {
       const index = this.index()
       const changes = this.#log.read(name)
@@ -154,10 +158,19 @@ export class DiskRefStore implements RefStore {
     const stamp = `${stat.ino} ${stat.size} ${stat.mtimeMs}`
     if (this.#cached?.stamp === stamp) return this.#cached.index
     const bytes = fs.readFile(paths.index)
-    const index = bytes === undefined ? EMPTY_INDEX : parseIndex(new TextDecoder().decode(bytes))
+    const index = bytes === undefined ? EMPTY_INDEX : parseIndex(decodeIndex(bytes))
     // The file may have been replaced between the two calls: then it is parsed once more next time.
     this.#cached = { stamp, index }
     return index
+  }
+}
+
+/** @throws StoreError STORE_UNREADABLE */
+function decodeIndex(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch (cause) {
+    throw new StoreError('STORE_UNREADABLE', 'index.json is not UTF-8', { cause })
   }
 }
 

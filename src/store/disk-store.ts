@@ -5,6 +5,7 @@ import { crc32 } from 'node:zlib'
 import { systemEnv, type Env } from '../env.js'
 import { closeable } from './closeable.js'
 import { DiskBlobStore } from './disk.js'
+import { refusalOf, rememberErrors, type Seen } from './disk-errors.js'
 import type { DiskFs } from './disk-fs.js'
 import { type Disk, type Durability, layoutPaths, makeOwnFolder, openLayout } from './disk-layout.js'
 import { auditDisk } from './disk-audit.js'
@@ -55,7 +56,8 @@ const systemProcesses: Processes = {
 /** @see openDiskStore in open.ts */
 export async function openDiskStoreNow(path: string, options: DiskStoreOptions = {}): Promise<Store> {
   const env = options.env ?? systemEnv
-  const disk = openDisk(path, options)
+  const seen: Seen = new WeakSet()
+  const disk = openDisk(path, options, seen)
   await openLayout(disk, options.create ?? true)
   // What is compared with file times that other processes set goes by the real clock, whatever the Env's says.
   const nowMs = () => Date.now()
@@ -86,6 +88,10 @@ export async function openDiskStoreNow(path: string, options: DiskStoreOptions =
     },
     space: async () => disk.fs.space(path),
     audit: async () => auditDisk(disk, { refs, leases, sidecars, documents, records: database }),
+    errorOf: (error) =>
+      typeof error === 'object' && error !== null && seen.has(error)
+        ? refusalOf(disk.paths.root, error)
+        : error,
     async release() {
       await blobs.close()
       await cached?.close()
@@ -93,14 +99,14 @@ export async function openDiskStoreNow(path: string, options: DiskStoreOptions =
   })
 }
 
-function openDisk(path: string, options: DiskStoreOptions): Disk {
+function openDisk(path: string, options: DiskStoreOptions, seen: Seen): Disk {
   const root = path.length > 1 ? path.replace(/\/+$/, '') || '/' : path
   // Names of temporary files carry the process, so that gc can tell whose they are; the dice are not the Env's, whose
   // fixed sequence would make two processes choose the same names.
   let count = 0
   const mine = Math.random().toString(36).slice(2, 10)
   return {
-    fs: options.fs ?? nodeFs,
+    fs: rememberErrors(options.fs ?? nodeFs, seen),
     paths: layoutPaths(root),
     durability: options.durability ?? 'full',
     checksum: crc32,

@@ -2,8 +2,11 @@
 // command that asks for no record does not pay for it, and reading a store that has none creates nothing.
 import { readdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import type { RootDatabase } from 'lmdb'
+import type { RootDatabase, RootDatabaseOptionsWithPath } from 'lmdb'
+import { StoreError } from '../errors.js'
 import { type Disk, makeOwnFolder } from './disk-layout.js'
+import { errnoOf } from './disk-fs.js'
+import { LmdbSeal } from './lmdb-seal.js'
 import { checkRecordKey, checkRecordValue, seal, unseal, type Checksum } from './records.js'
 import type { RecordBatch, RecordStore } from './store.js'
 
@@ -14,12 +17,23 @@ const decoder = new TextDecoder()
 const YOUNG_MS = 3000
 
 export class LmdbRecordStore implements RecordStore {
+  readonly #seal: LmdbSeal
   #database: Database | undefined
+  /** Found damaged by a reader. */
+  #isDamaged = false
+  #hasWritten = false
+  #isReadOnly = false
 
   constructor(
     readonly disk: Disk,
     readonly checksum: Checksum,
-  ) {}
+  ) {
+    this.#seal = new LmdbSeal(disk, this.#data)
+  }
+
+  get #data(): string {
+    return `${this.disk.paths.records}/data.mdb`
+  }
 
   get(key: string): Uint8Array | undefined {
     const bytes = checkRecordKey(key)
@@ -35,10 +49,25 @@ export class LmdbRecordStore implements RecordStore {
       return [bytes, seal(key, value, this.checksum)] as const
     })
     const deletes = [...(batch.delete ?? [])].map(checkRecordKey)
+    if (puts.length + deletes.length === 0) return
     if (puts.length > 0) await makeOwnFolder(this.disk)
+    try {
+      await this.#commit(puts, deletes)
+    } catch (error) {
+      throw writeError(this.disk.paths.root, error)
+    }
+  }
+
+  async #commit(
+    puts: readonly (readonly [Uint8Array, Uint8Array])[],
+    deletes: readonly Uint8Array[],
+  ): Promise<void> {
     const database = this.#opened(puts.length > 0)
-    if (database === undefined || puts.length + deletes.length === 0) return
+    if (database === undefined) return
+    if (this.#isReadOnly) throw new Error('Read-only file system')
+    this.#hasWritten = true
     await database.transaction(() => {
+      this.#seal.remove()
       for (const key of deletes) void database.remove(key)
       for (const [key, value] of puts) void database.put(key, value)
     })
@@ -70,51 +99,139 @@ export class LmdbRecordStore implements RecordStore {
     this.#database?.resetReadTxn()
   }
 
+  /** What is wrong with the database as a whole, of which then nothing is read. */
+  problem(): string | undefined {
+    const isOpenHere = this.#database !== undefined && !this.#hasWritten
+    const isDamaged = isOpenHere
+      ? this.#seal.isBroken()
+      : this.#database === undefined && this.#looksDamaged()
+    return isDamaged ? 'the cache index is damaged; builds begin it anew' : undefined
+  }
+
+  /** Forgets all records, also such as cannot be read. */
+  async clear(): Promise<void> {
+    await this.#database?.close()
+    this.#database = undefined
+    this.#drop()
+  }
+
   async close(): Promise<void> {
     const database = this.#database
     this.#database = undefined
-    await database?.close()
+    if (database === undefined) return
+    if (this.#hasWritten) await this.#sealAndSettle(database)
+    await database.close()
+  }
+
+  /** Best effort: without a seal the next process opens the database as it is. */
+  async #sealAndSettle(database: Database): Promise<void> {
+    try {
+      await database.flushed
+      await database.transaction(() => this.#seal.make())
+    } catch {
+      // as above
+    }
   }
 
   #opened(create: boolean): Database | undefined {
-    return (this.#database ??= this.#open(create))
+    if (this.#database === undefined && (create || !this.#isDamaged)) this.#database = this.#open(create)
+    return this.#database
   }
 
-  /** Removes a database that would kill whoever opens it. It is derived: builds make it again. */
-  #dropTorn(): void {
-    const { fs, paths } = this.disk
-    const data = `${paths.records}/data.mdb`
-    if (fs.stat(data) === undefined) return
-    const fd = fs.open(data, 'read')
+  /** Whether opening it could kill the process, or lmdb would refuse it. */
+  #looksDamaged(): boolean {
+    return this.#isTorn() || this.#seal.isBroken()
+  }
+
+  #isTorn(): boolean {
+    const { fs } = this.disk
+    if (fs.stat(this.#data) === undefined) return false
+    const fd = fs.open(this.#data, 'read')
     try {
       const head = new Uint8Array(2 * 65536)
       const count = fs.read(fd, head, 0)
       // Its size comes after its metas: it only grows, and grows before a meta says so. A young one without any bytes may
       // be about to get its metas, in one write, from the process that makes it.
       const { size, mtimeMs } = fs.statFd(fd)
-      if (!isTorn(head.subarray(0, count), size)) return
-      if (Date.now() - mtimeMs < YOUNG_MS && head.every((byte) => byte === 0)) return
+      if (!isTorn(head.subarray(0, count), size)) return false
+      return Date.now() - mtimeMs >= YOUNG_MS || head.some((byte) => byte !== 0)
     } finally {
       fs.close(fd)
     }
-    fs.remove(data)
-    fs.remove(`${paths.records}/lock.mdb`)
   }
 
+  #drop(): void {
+    const { fs, paths } = this.disk
+    this.#seal.remove()
+    fs.remove(this.#data)
+    fs.remove(`${paths.records}/lock.mdb`)
+    this.#isDamaged = false
+  }
+
+  /** A damaged database is none for a reader; a writer begins it anew: it is derived, and builds make it again. */
   #open(create: boolean): Database | undefined {
-    const { fs, paths, durability } = this.disk
-    this.#dropTorn()
-    if (fs.stat(`${paths.records}/data.mdb`) === undefined) {
+    const { fs, paths } = this.disk
+    if (this.#looksDamaged()) {
+      if (!create) {
+        this.#isDamaged = true
+        return undefined
+      }
+      this.#drop()
+    }
+    if (fs.stat(this.#data) === undefined) {
       if (!create) return undefined
       fs.makeDir(paths.records)
     }
-    return loadLmdb().open({
-      path: paths.records,
-      encoding: 'binary',
-      keyEncoding: 'binary',
-      noSync: durability === 'none',
-    })
+    return this.#openLmdb(create)
   }
+
+  /** Where not even the seat of a reader can be written, a cache without records is better than none that opens. */
+  #openForReading(options: RootDatabaseOptionsWithPath): Database | undefined {
+    try {
+      this.#isReadOnly = true
+      return loadLmdb().open({ ...options, readOnly: true })
+    } catch {
+      this.#isDamaged = true
+      return undefined
+    }
+  }
+
+  #openLmdb(create: boolean): Database | undefined {
+    const { durability, paths } = this.disk
+    const options = { path: paths.records, encoding: 'binary', keyEncoding: 'binary' } as const
+    try {
+      return loadLmdb().open({ ...options, noSync: durability === 'none' })
+    } catch (error) {
+      if (!(error instanceof Error)) throw error
+      if (NOT_WRITABLE.test(error.message)) return create ? raise(error) : this.#openForReading(options)
+      // Not one that lmdb takes for its own.
+      if (!LMDB_REFUSES.test(error.message)) throw error
+      if (!create) {
+        this.#isDamaged = true
+        return undefined
+      }
+      this.#drop()
+      return loadLmdb().open({ ...options, noSync: durability === 'none' })
+    }
+  }
+}
+
+// lmdb's errors have no code, only their text and that of strerror(3).
+const NOT_WRITABLE = /Permission denied|Read-only file system|Operation not permitted/
+const LMDB_REFUSES = /MDB_(INVALID|VERSION_MISMATCH|CORRUPTED|PAGE_NOTFOUND|PANIC)/
+
+/** lmdb's errors have no code, only a text. */
+function writeError(root: string, error: unknown): unknown {
+  if (!(error instanceof Error) || errnoOf(error) !== undefined) return error
+  const code = NOT_WRITABLE.test(error.message) ? 'STORE_READ_ONLY' : 'STORE_WRITE_FAILED'
+  return new StoreError(code, `the cache index of ${root} could not be written: ${error.message}`, {
+    data: { path: root },
+    cause: error,
+  })
+}
+
+function raise(error: Error): never {
+  throw error
 }
 
 /**

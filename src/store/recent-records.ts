@@ -56,6 +56,13 @@ export class RecentRecordStore implements RecordStore {
     return this.inner.keys(prefix)
   }
 
+  async clear(): Promise<void> {
+    this.#recent = new Map()
+    this.#asked.clear()
+    this.disk.fs.remove(this.#path)
+    await this.inner.clear()
+  }
+
   async close(): Promise<void> {
     if (this.#asked.size > 0) await this.#save()
     await this.inner.close()

@@ -1,5 +1,5 @@
-// The histories of refs: `lamella/reflog/<id>`, a sealed line for each change, written before the change itself. So the
-// last line may tell of a change that a crash has kept from happening; what follows shows whether it has.
+// The histories of refs: `lamella/reflog/<id>`, a sealed line for each change, written before the change itself, and one
+// after it. Where a crash has kept the second from being written, what follows shows whether the change happened.
 import type { Descriptor } from '../descriptor.js'
 import { digestOf, hexOf } from '../digest.js'
 import { type Disk, makeFolder, syncFolder } from './disk-layout.js'
@@ -14,18 +14,37 @@ interface LogLine {
   readonly after: Descriptor | null
 }
 
+/** The change of that time was made. */
+interface DoneLine {
+  readonly name: string
+  readonly time: string
+  readonly done: true
+}
+
+/** A change as it was written down. */
+export interface LoggedChange extends RefChange {
+  /** It is known to have been made. */
+  readonly isDone?: boolean
+}
+
 export class RefLog {
   constructor(readonly disk: Disk) {}
 
   /** All that was written, oldest first, changes that did not happen included. */
-  read(name: string): RefChange[] {
+  read(name: string): LoggedChange[] {
     const bytes = this.disk.fs.readFile(this.#path(name))
     if (bytes === undefined) return []
-    const changes: RefChange[] = []
+    const changes: LoggedChange[] = []
     for (const text of new TextDecoder().decode(bytes).split('\n')) {
       const line = parseLine(text, this.disk.checksum)
       if (line?.name !== name) continue
-      const { time, before, after } = line
+      const { time } = line
+      if ('done' in line) {
+        const last = changes.pop()
+        if (last !== undefined) changes.push({ ...last, isDone: last.timeNs === BigInt(time) })
+        continue
+      }
+      const { before, after } = line
       changes.push({ timeNs: BigInt(time), before: before ?? undefined, after: after ?? undefined })
     }
     return changes
@@ -48,6 +67,25 @@ export class RefLog {
       fs.close(fd)
     }
     await syncFolder(this.disk, paths.reflog)
+  }
+
+  /**
+   * Writes down that the last change was made: from then on a ref that is as it was before is not one whose change was cut
+   * short, but one that something else, or damage, has changed. Best effort, and not synced.
+   */
+  confirm(name: string, timeNs: bigint): void {
+    const { fs, checksum } = this.disk
+    const line: DoneLine = { name, time: timeNs.toString(), done: true }
+    try {
+      const fd = fs.open(this.#path(name), 'append')
+      try {
+        fs.write(fd, new TextEncoder().encode(`${sealLine(line, checksum)}\n`))
+      } finally {
+        fs.close(fd)
+      }
+    } catch {
+      // what follows will show it
+    }
   }
 
   *names(): Generator<string> {
@@ -84,11 +122,12 @@ export class RefLog {
 }
 
 /**
- * The changes that happened, oldest first: one is left out when what comes next, at last the current value, stands on what
- * was before it.
+ * The changes that happened, oldest first: one of which that is not known is left out when what comes next, at last the
+ * current value, stands on what was before it.
  */
-export function happened(changes: readonly RefChange[], current: Descriptor | undefined): RefChange[] {
-  return changes.filter(({ before, after }, i) => {
+export function happened(changes: readonly LoggedChange[], current: Descriptor | undefined): LoggedChange[] {
+  return changes.filter(({ before, after, isDone }, i) => {
+    if (isDone === true) return true
     const next = i + 1 < changes.length ? changes[i + 1]!.before : current
     return sameTarget(next, after) || !sameTarget(next, before)
   })
@@ -106,7 +145,7 @@ function endsLine(bytes: Uint8Array | undefined): boolean {
   return bytes === undefined || bytes.byteLength === 0 || bytes[bytes.byteLength - 1] === 0x0a
 }
 
-function parseLine(text: string, checksum: Checksum): LogLine | undefined {
-  const line = unsealLine(text, checksum) as LogLine | undefined
+function parseLine(text: string, checksum: Checksum): LogLine | DoneLine | undefined {
+  const line = unsealLine(text, checksum) as LogLine | DoneLine | undefined
   return line !== undefined && /^\d+$/.test(line.time) ? line : undefined
 }

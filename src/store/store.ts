@@ -74,6 +74,12 @@ export type DerivedProblem =
       readonly name: string
     }
   | {
+      /** The whole cache index; nothing of it is read. */
+      readonly code: 'RECORDS_DAMAGED'
+      readonly severity: 'warning'
+      readonly message: string
+    }
+  | {
       readonly code: 'RECORD_DAMAGED'
       readonly severity: 'warning'
       readonly message: string
@@ -165,6 +171,8 @@ export interface RecordStore {
   write(batch: RecordBatch): Promise<void>
   /** Keys that start with `prefix`, in byte order. */
   keys(prefix: string): Iterable<string>
+  /** Forgets all records, also such as cannot be read any more. */
+  clear?(): Promise<void>
 }
 
 /** Derived files by kind and key (`[a-z0-9-]+` each); a damaged or missing one is simply absent. */

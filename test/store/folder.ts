@@ -4,8 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 
+/** For a whole file of tests, which removes it. */
+export function tempFolder(): string {
+  return mkdtempSync(join(tmpdir(), 'lamella-store-'))
+}
+
 export function makeFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'lamella-store-'))
+  const folder = tempFolder()
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
   return folder
 }

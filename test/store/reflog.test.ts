@@ -9,12 +9,17 @@ for (const name of ['A', 'B', 'C']) {
   descriptors[name] = { mediaType: MEDIA_TYPES.manifest, digest: digestOf(name), size: 1 }
 }
 
-/** `-A AB`: made as A, then changed to B. */
+/** `-A AB!`: made as A, then changed to B; that it was is known. */
 function changes(text: string) {
   return text
     .split(' ')
     .filter(Boolean)
-    .map((pair, i) => ({ timeNs: BigInt(i), before: descriptors[pair[0]!], after: descriptors[pair[1]!] }))
+    .map((pair, i) => ({
+      timeNs: BigInt(i),
+      before: descriptors[pair[0]!],
+      after: descriptors[pair[1]!],
+      isDone: pair.endsWith('!'),
+    }))
 }
 
 describe('what happened, by the log and the current value', () => {
@@ -33,6 +38,10 @@ describe('what happened, by the log and the current value', () => {
     // something else changed the ref: its line is written by the next change
     ['-A AB', 'C', '-A AB'],
     ['-A AB BC CA', 'A', '-A AB BC CA'],
+    // one that is known to have happened did, whatever the ref is now
+    ['-A!', '-', '-A!'],
+    ['-A! AB!', 'A', '-A! AB!'],
+    ['-A! AB', 'A', '-A!'],
     // the same value again
     ['-A AA', 'A', '-A AA'],
   ])('%j, now %s: %j', (log, current, want) => {

@@ -3,6 +3,7 @@
 import { expect } from 'vitest'
 import type { Descriptor } from '../../src/descriptor.js'
 import type { Digest } from '../../src/digest.js'
+import { StoreError } from '../../src/errors.js'
 import { readImage } from '../../src/oci/index.js'
 import {
   checkStore,
@@ -210,6 +211,7 @@ export async function trial({
   try {
     // Releasing a lock is nobody's error: then the work was done.
     if (fault.kind === 'stop' && error !== undefined) expect(isStop(error)).toBe(true)
+    if (fault.kind === 'fail' && error !== undefined) checkTyped(error, fault)
     fs.crash(crash)
     crashRecords(fs, crash)
     await verify(fs, promised, crash !== 'kept')
@@ -220,6 +222,17 @@ export async function trial({
   } catch (cause) {
     throw new Error(place, { cause })
   }
+}
+
+/** What a disk that fails ends in is a StoreError; the cache index of the simulation throws as it comes. */
+function checkTyped(error: unknown, { code: errno }: { readonly code: string }): void {
+  if (error instanceof Error && error.message.includes('records: ')) return
+  // Or its lock could not be given back.
+  if ((error as { code?: unknown }).code === 'INGEST_BUSY') return
+  const code = errno === 'EROFS' ? 'STORE_READ_ONLY' : /STORE_(WRITE_FAILED|UNREADABLE)/
+  expect(error).toBeInstanceOf(StoreError)
+  expect((error as StoreError).code).toMatch(code)
+  expect((error as StoreError).data.errno).toBe(errno)
 }
 
 /** Stopped itself, or an ingest that could not release its lock before. */
