@@ -1,7 +1,21 @@
 // What does a build cost when nothing, or one file, has changed, and what when nothing is known? In this process, against
 // the cheapest look at the same files that can be had, and as a whole process, against `node -e` doing that look.
 import { spawnSync } from 'node:child_process'
-import { lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import {
+  closeSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -10,7 +24,8 @@ import { openDiskStore } from 'lamella/store'
 
 export const group = 'rebuild'
 
-const bin = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), 'dist/cli/main.js')
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
+const bin = join(root, 'dist/cli/main.js')
 
 const NAIVE = 'FROM scratch\nWORKDIR /usr/src/app\nCOPY . .\nCMD ["node", "dist/index.js"]\n'
 const OPTIMISED =
@@ -41,6 +56,21 @@ const FLOOR = `(function walk(dir) {
 })`
 
 const walk = new Function('fs', `return ${FLOOR}`)({ lstatSync, readdirSync })
+
+/** The floor of a new layer: an earlier one read, hashed and written, and on the disk when it must be. */
+function copyHashed(from, to, isSynced) {
+  const [source, target] = [openSync(from, 'r'), openSync(to, 'w')]
+  const hash = createHash('sha256')
+  const buffer = Buffer.allocUnsafeSlow(1 << 18)
+  for (let count; (count = readSync(source, buffer)) > 0;) {
+    hash.update(buffer.subarray(0, count))
+    writeSync(target, buffer, 0, count)
+  }
+  if (isSynced) fsyncSync(target)
+  closeSync(source)
+  closeSync(target)
+  return `sha256:${hash.digest('hex')}`
+}
 
 const at = (sorted, q) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))]
 
@@ -108,6 +138,61 @@ export async function* run({ quick }) {
       rmSync(scratch, { recursive: true, force: true })
     }
   }
+  yield* memory({ quick })
+}
+
+/** Builds a folder in a process of its own, which says how much memory it took at most. */
+const MEASURED = `
+  const { build } = await import('lamella/builder')
+  const { openDiskStore } = await import('lamella/store')
+  const [context, path] = process.argv.slice(1)
+  const store = await openDiskStore(path, { durability: 'none' })
+  const start = process.hrtime.bigint()
+  const { layers } = await build({ store, context, dockerfile: { text: 'FROM scratch\\nCOPY . .\\n' } })
+  const ns = Number(process.hrtime.bigint() - start)
+  await store.close()
+  const { maxRSS } = process.resourceUsage()
+  console.log(JSON.stringify({ ns, bytes: maxRSS * 1024, layerBytes: layers.at(-1).descriptor.size }))`
+
+/** Peak memory of a cold build: it may grow with the number of files, never with their size. */
+async function* memory({ quick }) {
+  const contexts = {
+    '10 files': { make: (folder) => makeContext(folder, 10), least: 0 },
+    [quick ? '1,000 files' : '100,000 files']: {
+      make: (folder) => makeContext(folder, quick ? 1_000 : 100_000),
+      least: 0,
+    },
+    [quick ? 'a file of 300 MB' : 'a file of 3 GB']: {
+      make(folder) {
+        writeFileSync(join(folder, 'large'), '')
+        truncateSync(join(folder, 'large'), quick ? 3e8 : 3e9)
+      },
+      least: quick ? 3e8 : 3e9,
+    },
+  }
+  for (const [name, { make, least }] of Object.entries(contexts)) {
+    const scratch = mkdtempSync(join(tmpdir(), 'lamella-bench-memory-'))
+    try {
+      mkdirSync(join(scratch, 'context'))
+      make(join(scratch, 'context'))
+      const args = ['--input-type=module', '-e', MEASURED, join(scratch, 'context'), join(scratch, 'store')]
+      const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', cwd: root })
+      if (status !== 0) throw new Error(stderr)
+      const { ns, bytes, layerBytes } = JSON.parse(stdout)
+      if (layerBytes <= least) throw new Error(`a layer of ${layerBytes} bytes`)
+      yield {
+        name: `peak memory, cold, ${name}: ${Math.round(bytes / 1e6)} MB`,
+        question: 'resident memory of the process at most; the time is that of the build',
+        n: 1,
+        p50Ns: ns,
+        p99Ns: ns,
+        bytes,
+        check: true,
+      }
+    } finally {
+      rmSync(scratch, { recursive: true, force: true })
+    }
+  }
 }
 
 async function* measure({ quick, count, context, store, storePath }) {
@@ -166,6 +251,8 @@ async function* measure({ quick, count, context, store, storePath }) {
     large('<= 2.5'),
   )
 
+  yield* layerFloor({ quick, files, storePath, layer: (await buildIt(OPTIMISED)).layers.at(-1).descriptor })
+
   if (count > 10_000) return
   writeFileSync(join(context, 'Dockerfile'), NAIVE)
   const args = [bin, 'build', '--store', storePath, '--progress', 'plain', context]
@@ -182,4 +269,44 @@ async function* measure({ quick, count, context, store, storePath }) {
     `node -e walk + lstat, ${files}`,
     large('<= 1.6'),
   )
+  writeFileSync(join(context, 'Dockerfile'), OPTIMISED)
+  spawn(args, () => true)
+  yield* rows(
+    `one file changed, whole process, ${files}`,
+    'lamella build after a change of one source file, on the disk when it ends',
+    await against(
+      quick ? 3 : 7,
+      () => spawn(args, (log) => !/\] COPY[^\n]*\n#\d+ DONE/.test(log)),
+      (i) => {
+        edit(i)
+        spawn(args, (log) => /\] COPY \. \.[^\n]*\n#\d+ DONE/.test(log))
+      },
+    ),
+    `unchanged, optimised, whole process, ${files}`,
+  )
+}
+
+/** What the bytes of the layer cost that a changed file brings, whoever makes it. */
+async function* layerFloor({ quick, files, storePath, layer }) {
+  const from = join(storePath, 'blobs', ...layer.digest.split(':'))
+  for (const isSynced of [false, true]) {
+    const times = []
+    for (let i = 0; i < (quick ? 5 : 11); i++) {
+      const start = process.hrtime.bigint()
+      const digest = copyHashed(from, join(storePath, 'lamella/tmp/floor'), isSynced)
+      times.push(Number(process.hrtime.bigint() - start))
+      if (digest !== layer.digest) throw new Error('the layer is damaged')
+      rmSync(join(storePath, 'lamella/tmp/floor'))
+    }
+    times.sort((a, b) => a - b)
+    yield {
+      name: `read, hash, write${isSynced ? ', fsync' : ''} of the changed layer, ${files}`,
+      question: 'the floor of a changed file beyond the unchanged rebuild',
+      n: times.length,
+      p50Ns: at(times, 0.5),
+      p99Ns: at(times, 0.99),
+      bytes: layer.size,
+      check: true,
+    }
+  }
 }
