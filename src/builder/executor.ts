@@ -128,4 +128,17 @@ export interface Executor {
   readonly name: string
   readonly capabilities: ExecutorCapabilities
   run(request: ExecRequest): Promise<ExecResult>
+  /**
+   * A folder of the host for `hostMounts`, shared by all who open one of that name, in this process and others with the same
+   * store: what one run writes the others see at once. Who is first finds the tree in it. `undefined` where there
+   * are none.
+   */
+  openFolder?(name: string, tree: Tree): Promise<SharedFolder | undefined>
+}
+
+export interface SharedFolder {
+  /** Absolute. */
+  readonly path: string
+  /** Gives it up. @param save  is given what is in it by then; nobody else saves or opens it meanwhile */
+  close(save?: (tree: Tree) => Promise<void>): Promise<void>
 }

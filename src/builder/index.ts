@@ -49,6 +49,7 @@ export type {
   Executor,
   ExecutorCapabilities,
   HostMount,
+  SharedFolder,
 } from './executor.js'
 export type { BuildEvent, BuildListener, CacheOutcome, StepId } from './progress.js'
 export type {

@@ -1,5 +1,6 @@
 // What a container has mounted while it is open: volumes and host folders as views, and how they come into a root: live, as
 // mounts of its view, or as parts of a tree for an executor that works on a copy.
+import type { Executor } from '../builder/index.js'
 import { ContainerError } from '../errors.js'
 import { normalizePath, parentOf } from '../path.js'
 import type { Store } from '../store/index.js'
@@ -114,6 +115,57 @@ async function mountOne(
   const host = await import('./host-folder.js')
   const folder = await mountFolder(view, target, host.requireFolder(mount.source), { readOnly })
   return { flush: () => (readOnly ? undefined : folder.flush()), end: () => folder.unmount() }
+}
+
+/** A volume as a folder that other containers have mounted as well. */
+export interface SharedVolume {
+  readonly source: string
+  readonly target: string
+  readonly readonly: boolean
+  /** Takes over into the volume's view what is in the folder by then, and stores it. */
+  close(): Promise<void>
+}
+
+/** Opens volumes as folders of an executor's. Those that were opened are closed again when one cannot be. */
+export async function shareVolumes(
+  attached: readonly Attachment[],
+  openFolder: NonNullable<Executor['openFolder']>,
+): Promise<SharedVolume[]> {
+  const shared: SharedVolume[] = []
+  try {
+    for (const attachment of attached) {
+      const volume = await shareVolume(attachment, openFolder)
+      if (volume !== undefined) shared.push(volume)
+    }
+    return shared
+  } catch (error) {
+    for (const { close } of shared) await close()
+    throw error
+  }
+}
+
+async function shareVolume(
+  { mount, view, save }: Attachment,
+  openFolder: NonNullable<Executor['openFolder']>,
+): Promise<SharedVolume | undefined> {
+  const content = view.snapshot()
+  const folder = await openFolder(mount.type === 'volume' ? mount.volume : mount.target, content)
+  if (folder === undefined) return undefined
+  const takeOver = async (tree: Tree): Promise<void> => {
+    applyToView(view, content, tree)
+    await save()
+  }
+  return {
+    source: folder.path,
+    target: mount.target,
+    readonly: mount.readOnly,
+    close: () => folder.close(mount.readOnly ? undefined : takeOver),
+  }
+}
+
+/** A root with a directory for each target, made as for `graft`. @throws ContainerError MOUNT_FAILED */
+export function withTargets(root: Tree, targets: readonly string[], nowNs: bigint): Tree {
+  return targets.reduce((tree, target) => ensureDirectory(tree, target, nowNs).tree, root)
 }
 
 interface Graft {

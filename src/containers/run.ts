@@ -3,7 +3,7 @@ import { readAccountFiles, resolveIdentity, type ExecRequest, type Executor } fr
 import { BuildError, ContainerError, isAbortError } from '../errors.js'
 import type { Store } from '../store/index.js'
 import { UnionView, type Tree } from '../unionfs/index.js'
-import { graft } from './attachments.js'
+import { graft, shareVolumes, withTargets, type SharedVolume } from './attachments.js'
 import { codeOfStop, commandOf, KILLED, type ContainerInfo, type ContainerSettings } from './container.js'
 import { createContainer, type CreateContainerOptions } from './create.js'
 import { LogWriter, openLog } from './logs.js'
@@ -288,13 +288,38 @@ const runInView: Run = async (container, executor, argv, settings, options) => {
   }
 }
 
-/** On a copy of the root with the mounts as parts of it, taken apart again afterwards. */
+/**
+ * On a copy of the root. Volumes are folders that all runs share, where the executor has such; other mounts are parts of the
+ * copy, taken apart again afterwards.
+ */
 const runOnCopy: Run = async (container, executor, argv, settings, options) => {
+  const { openFolder } = executor
+  const volumes = container.attached.filter(
+    ({ mount }) => openFolder !== undefined && mount.type === 'volume',
+  )
+  const shared = openFolder === undefined ? [] : await shareVolumes(volumes, openFolder.bind(executor))
+  try {
+    return await runWithVolumes(container, executor, argv, settings, options, shared)
+  } catch (error) {
+    if (shared.length === 0 || !isRefusal(error)) throw error
+  } finally {
+    for (const volume of shared) await volume.close()
+  }
+  // An executor that has folders, but not for this command.
+  return runWithVolumes(container, executor, argv, settings, options, [])
+}
+
+async function runWithVolumes(
+  ...[container, executor, argv, settings, options, shared]: [...Parameters<Run>, readonly SharedVolume[]]
+): Promise<Outcome> {
   const { attached, clock, image, info } = container
   const binds = info.mounts.filter((mount) => mount.type === 'bind')
   container.flush()
-  const before = withCwd(container.snapshot(), settings.cwd, clock.now())
-  const grafted = graft(before, attached, clock.now())
+  const targets = shared.map(({ target }) => target)
+  const rooted = withTargets(container.snapshot(), targets, clock.now())
+  const before = withCwd(rooted, settings.cwd, clock.now())
+  const grafts = attached.filter(({ mount }) => !targets.includes(mount.target))
+  const grafted = graft(before, grafts, clock.now())
   const view = UnionView.open(grafted.tree, { env: clock })
   const start = new FailedStart()
   const outcome = await executor
@@ -307,7 +332,10 @@ const runOnCopy: Run = async (container, executor, argv, settings, options) => {
         readonly: mount.readOnly,
         isPoint: true,
       })),
-      hostMounts: binds.map(({ source, target, readOnly }) => ({ source, target, readonly: readOnly })),
+      hostMounts: [
+        ...shared.map(({ source, target, readonly }) => ({ source, target, readonly })),
+        ...binds.map(({ source, target, readOnly }) => ({ source, target, readonly: readOnly })),
+      ],
       readOnlyRoot: settings.readOnlyRoot,
       session: container.id,
       stop: options.stop,

@@ -44,6 +44,10 @@ export function sandboxExecutor(options: SandboxOptions): Executor {
       sandbox ??= open(options)
       return (await sandbox).run(request)
     },
+    async openFolder(name, tree) {
+      sandbox ??= open(options)
+      return (await sandbox).openFolder(name, tree)
+    },
   }
   return executor
 }

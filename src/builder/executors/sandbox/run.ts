@@ -18,12 +18,13 @@ import { join, resolve } from 'node:path'
 import { BuildError, throwIfAborted } from '../../../errors.js'
 import type { Store } from '../../../store/index.js'
 import { applyChangeset, diffTrees, EMPTY_TREE, openTree, type Tree } from '../../../unionfs/index.js'
-import type { ExecRequest, ExecResult } from '../../executor.js'
+import type { ExecRequest, ExecResult, SharedFolder } from '../../executor.js'
 import { readAccountFiles, resolveIdentity, type Identity } from '../accounts.js'
 import { hostsFile } from '../hosts.js'
 import { bubblewrapArguments, coversOf, type SandboxFiles } from './bubblewrap.js'
 import { hasLimits, RunGroups } from './cgroups.js'
 import { execute } from './execute.js'
+import { openFolder } from './folders.js'
 import { librariesOf, removeFolder, type SandboxHost } from './host.js'
 import { launchCommand } from './launch.js'
 import { findPlaces, type AgentSocket, type MemoryPlace, type Places } from './places.js'
@@ -109,6 +110,10 @@ export class Sandbox {
     if (!isTouched()) return { exitCode, tree: before, oomKilled }
     const changes = await readUpperFolder(this.#host, upper, run, before.root)
     return { exitCode, tree: changes.length === 0 ? before : applyChangeset(before, changes), oomKilled }
+  }
+
+  openFolder(name: string, tree: Tree): Promise<SharedFolder> {
+    return openFolder(this.#options, name, tree)
   }
 
   async #join(request: ExecRequest, name: string, identity: Identity): Promise<ExecResult> {
