@@ -91,7 +91,7 @@ test('8 processes × 50 mixed operations: no lost ref, nothing dangling, no dead
   expect(await store.leases.list()).toEqual([])
   console.info(`processes: 400 operations, ${counts} compare-and-sets, ${gcs} gcs`)
   await store.close()
-}, 120_000)
+}, 300_000)
 
 test('processes killed at 210 random moments: every promised ref is there and whole', async () => {
   const folder = makeFolder()
@@ -136,4 +136,4 @@ test('processes killed at 210 random moments: every promised ref is there and wh
   await checkWhole(store)
   console.info(`processes: ${kills} kills, ${promised} promised refs, ${total} compare-and-sets`)
   await store.close()
-}, 180_000)
+}, 300_000)

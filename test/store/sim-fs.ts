@@ -323,7 +323,12 @@ function survivingData(node: FileNode, random: (() => number) | undefined): Uint
   const dice = random()
   if (dice < 0.25) return node.data
   if (dice < 0.5) return node.synced
-  if (dice < 0.75) return node.data.slice(0, Math.floor(random() * node.data.length))
+  if (dice < 0.75) {
+    // What was appended may be lost in part; what was synced before it stays.
+    const kept =
+      Buffer.compare(node.data.subarray(0, node.synced.length), node.synced) === 0 ? node.synced.length : 0
+    return node.data.slice(0, kept + Math.floor(random() * (node.data.length - kept)))
+  }
   const zeros = new Uint8Array(node.data.length)
   zeros.set(node.synced.subarray(0, node.data.length))
   return zeros
