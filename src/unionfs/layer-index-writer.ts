@@ -60,6 +60,11 @@ export class IndexWriter {
   readonly #shas: { index: number; hex: string }[] = []
   readonly #holes: { index: number; at: number }[] = []
 
+  /** Changes that were added. */
+  get count(): number {
+    return this.#rows.count
+  }
+
   /** The index. Ends the writer. */
   finish(xxh64: Xxh64): Uint8Array {
     const text = this.#text()

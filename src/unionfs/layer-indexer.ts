@@ -63,7 +63,15 @@ const PART_BYTES = 1 << 20
 export class LayerIndexer {
   readonly #window = new StreamWindow()
   readonly #indexing = new Indexing(new TarScanner(this.#window))
-  #error: unknown;
+  #error: unknown
+  #ended = false
+
+  /** The same bytes, seen while they pass. */
+  pass(
+    chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  ): Iterable<Uint8Array> | AsyncIterable<Uint8Array> {
+    return Symbol.iterator in chunks ? this.through(chunks) : this.throughAsync(chunks)
+  }
 
   /**
    * The same bytes. Each part is looked at when the taker has come back for the next: then it has been hashed, and what
@@ -95,14 +103,25 @@ export class LayerIndexer {
     this.#run()
   }
 
-  /** @throws LayerError as `readLayer` */
+  /** Whether all that passed is a layer with anything in it. Ends it. */
+  isLayer(): boolean {
+    this.#end()
+    return this.#error === undefined && this.#indexing.writer.count > 0
+  }
+
+  /** Ends it. @throws LayerError as `readLayer` */
   finish(xxh64: Xxh64): Uint8Array {
-    if (this.#error === undefined) {
-      this.#window.end()
-      this.#run()
-    }
+    this.#end()
     if (this.#error !== undefined) throw this.#error
     return this.#indexing.writer.finish(xxh64)
+  }
+
+  #end(): void {
+    if (this.#ended) return
+    this.#ended = true
+    if (this.#error !== undefined) return
+    this.#window.end()
+    this.#run()
   }
 
   #run(): void {

@@ -1,26 +1,17 @@
 // Layers of a store as trees, and trees as layers of a store. Trees are remembered per stack of layers and store: what has
 // a digest never changes.
 import type { Descriptor } from '../descriptor.js'
-import { chainIDs, hexOf, type ChainID, type DiffID } from '../digest.js'
+import { chainIDs, type ChainID, type DiffID } from '../digest.js'
 import { LayerError } from '../errors.js'
 import { normalizePath } from '../path.js'
-import {
-  commitLayer,
-  openLayerBlob,
-  scanTar,
-  type BlobReader,
-  type CommitLayerOptions,
-  type Store,
-} from '../store/index.js'
+import { commitLayer, openLayerBlob, scanTar, type BlobReader, type Store } from '../store/index.js'
 import { applySource } from './apply.js'
 import type { Change, Changeset } from './changeset.js'
 import { containerdChanges } from './containerd-changes.js'
 import { diffTrees } from './diff.js'
-import { contentSourceOf, encodeLayer, type LayerPart } from './layer-codec.js'
-import type { Xxh64 } from './layer-index-format.js'
+import { encodeLayer, type LayerPart } from './layer-codec.js'
 import { encodeLayerIndex } from './layer-index-writer.js'
-import { decodeLayerIndex, type IndexReader } from './layer-index.js'
-import { LayerIndexer, indexTar } from './layer-indexer.js'
+import { keepIndex, loadXxh64, readIndexed } from './stored-index.js'
 import { EMPTY_TREE, type Tree } from './tree.js'
 import { treeFromRows } from './tree-from-index.js'
 import { parseWhiteout } from './whiteout.js'
@@ -84,24 +75,6 @@ async function addLayer(store: Store, below: Promise<Tree>, layer: LayerRef): Pr
 }
 
 /**
- * Stores an uncompressed tar as a layer and makes its index of the same bytes, while they pass: a layer that comes in is
- * read once. Idempotent.
- *
- * @throws LayerError as `readLayer`, when the tar cannot be read as a layer; the blob is stored then, as by `commitLayer`
- */
-export async function ingestLayer(
-  store: Store,
-  tar: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-  options: CommitLayerOptions = {},
-): Promise<LayerRef> {
-  const indexer = new LayerIndexer()
-  const bytes = Symbol.iterator in tar ? indexer.through(tar) : indexer.throughAsync(tar)
-  const [layer, xxh64] = await Promise.all([commitLayer(store, bytes, options), loadXxh64()])
-  await keepIndex(store, layer.diffID, indexer.finish(xxh64))
-  return layer
-}
-
-/**
  * Makes a layer's index, unless it is there and whole. Opening a tree does it by itself; a layer that has just come in is
  * still in the page cache, which makes this the cheapest moment.
  *
@@ -109,32 +82,6 @@ export async function ingestLayer(
  */
 export async function indexLayer(store: Store, layer: LayerRef): Promise<void> {
   await readIndexed(store, layer.diffID, await openLayerBlob(store, layer.descriptor, layer.diffID))
-}
-
-/** Sidecar kind of layer indexes; their key is the diffID's hex digits. */
-const INDEX_KIND = 'layer-index'
-
-/** A layer's changeset by its index; a missing or damaged index is made anew. */
-async function readIndexed(store: Store, diffID: DiffID, archive: BlobReader): Promise<IndexReader> {
-  const xxh64 = await loadXxh64()
-  const options = { source: contentSourceOf(archive), origin: { diffID }, xxh64 }
-  const stored = store.sidecars.get(INDEX_KIND, hexOf(diffID))
-  const known = stored === undefined ? undefined : decodeLayerIndex(stored, options)
-  if (known !== undefined) return known
-  const bytes = indexTar(archive, xxh64)
-  await keepIndex(store, diffID, bytes)
-  return decodeLayerIndex(bytes, options)!
-}
-
-/** A store whose sidecars cannot be written is no less readable; the index is made again next time. */
-async function keepIndex(store: Store, diffID: DiffID, index: Uint8Array): Promise<void> {
-  await store.sidecars.put(INDEX_KIND, hexOf(diffID), index).catch(() => undefined)
-}
-
-let xxh64Loading: Promise<Xxh64> | undefined
-
-function loadXxh64(): Promise<Xxh64> {
-  return (xxh64Loading ??= import('xxhash-wasm').then(async ({ default: xxhash }) => (await xxhash()).h64Raw))
 }
 
 /** Adds where in the archive the entry at fault is; only an error pays for the second scan. */

@@ -1,17 +1,28 @@
 // An index is made in several ways: of changes, of an archive in memory or behind a reader, of a stream that passes in
 // chunks of any size. All are the same bytes, and of an archive that is no layer the same error.
+import { gzipSync } from 'node:zlib'
 import * as fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
 import xxhash from 'xxhash-wasm'
-import { digestOf, hexOf } from '../../src/digest.js'
+import { MEDIA_TYPES } from '../../src/descriptor.js'
+import { digestOf, hexOf, type DiffID } from '../../src/digest.js'
 import { LayerError } from '../../src/errors.js'
-import { bytesReader, createMemoryStore, scanTar, type TarEntry } from '../../src/store/index.js'
+import { loadArchive, saveArchive, writeImage, type LayerCheck } from '../../src/oci/index.js'
+import {
+  bytesReader,
+  commitLayer,
+  createMemoryStore,
+  openLayerBlob,
+  scanTar,
+  type TarEntry,
+} from '../../src/store/index.js'
 import {
   EMPTY_TREE,
   applyChangeset,
   comparePaths,
   diffTrees,
   encodeLayer,
+  indexingStore,
   ingestLayer,
   openTree,
   readLayer,
@@ -350,6 +361,79 @@ describe('ingestLayer', () => {
     }
     await expect(ingestLayer(store, broken())).rejects.toThrow('the line broke')
     for await (const blob of store.blobs.list()) throw new Error(`${blob.digest} is there`)
+  })
+})
+
+describe('indexingStore', () => {
+  const KIND = 'layer-index'
+  const tar = archive(block({ name: 'd/', type: '5' }), entry({ name: 'd/f' }, 'content'.repeat(1000)))
+
+  test('a stream that is a layer gains its index, anything else none', async () => {
+    const store = createMemoryStore()
+    const indexing = indexingStore(store)
+    const { digest } = await indexing.blobs.put(later(cut(tar, [700])), { size: tar.length })
+    expect(Buffer.compare(store.sidecars.get(KIND, hexOf(digest))!, indexTar(tar, xxh64))).toBe(0)
+    const others = [
+      gzipSync(tar),
+      Buffer.from('{"a":1}'),
+      new Uint8Array(2048),
+      tar.subarray(0, 1500),
+      new Uint8Array(0),
+    ]
+    for (const bytes of others) {
+      const info = await indexing.blobs.put([bytes])
+      expect(info).toEqual({ digest: digestOf(bytes), size: bytes.length })
+    }
+    expect(await store.sidecars.list(KIND)).toEqual([hexOf(digest)])
+  })
+
+  test('so does what a compressed layer unpacks to', async () => {
+    const store = indexingStore(createMemoryStore())
+    const packed = gzipSync(tar)
+    const { digest, size } = await store.blobs.put([packed])
+    const diffID = digestOf(tar) as string as DiffID
+    await openLayerBlob(store, { mediaType: MEDIA_TYPES.layerGzip, digest, size }, diffID)
+    expect(await store.sidecars.list(KIND)).toEqual([hexOf(diffID)])
+  })
+
+  test('bytes that are not what was promised leave none', async () => {
+    const store = createMemoryStore()
+    const expect_ = { digest: digestOf('other') }
+    await expect(indexingStore(store).blobs.put([tar], expect_)).rejects.toMatchObject({
+      code: 'DIGEST_MISMATCH',
+    })
+    expect(await store.sidecars.list(KIND)).toEqual([])
+  })
+
+  test('a load reads no layer again: its indexes are there when the layers are opened', async () => {
+    const made = createMemoryStore()
+    const layer = await commitLayer(made, [tar])
+    const config = {
+      os: 'linux',
+      architecture: 'amd64',
+      rootfs: { type: 'layers' as const, diff_ids: [layer.diffID] },
+    }
+    const { descriptor } = await writeImage(made.blobs, { config, layers: [layer] })
+    for (const format of ['docker-archive', 'oci-archive'] as const) {
+      for (const compression of ['none', 'gzip', 'zstd'] as const) {
+        if (format === 'docker-archive' && compression !== 'none') continue
+        const packed = saveArchive(made, [{ descriptor, names: ['a:1'] }], { format, compression })
+        const store = createMemoryStore()
+        let indexes: readonly string[] = []
+        const checkLayers: LayerCheck = async (...given) => {
+          indexes = await store.sidecars.list(KIND)
+          return openTree(...given)
+        }
+        await loadArchive(indexingStore(store), packed, { checkLayers })
+        // A compressed layer is unpacked when it is opened.
+        expect([format, compression, indexes.length]).toEqual([
+          format,
+          compression,
+          compression === 'none' ? 1 : 0,
+        ])
+        expect(await store.sidecars.list(KIND)).toEqual([hexOf(layer.diffID)])
+      }
+    }
   })
 })
 

@@ -1,13 +1,13 @@
 import { createReadStream, statSync } from 'node:fs'
 import { loadArchive, loadLayout, type LayerCheck, type LoadedImage } from 'lamella/oci'
 import { openDiskStore, type Store } from 'lamella/store'
-import { openTree } from 'lamella/unionfs'
+import { indexingStore, openTree } from 'lamella/unionfs'
 import { STORE, type Arguments, type Command, type Io } from '../command.js'
 import { openStore } from '../store.js'
 
 async function load(store: Store, args: Arguments, io: Io): Promise<LoadedImage[]> {
   const input = args.string('input') ?? '-'
-  // Opened as trees, which also makes the indexes that the first use would make.
+  // Opened as trees, by the indexes that layers gain while they come in.
   const checkLayers: LayerCheck | 'none' = args.flag('skip-layers') ? 'none' : openTree
   const options = { signal: io.signal, tag: args.string('tag'), checkLayers }
   if (input !== '-' && statSync(input).isDirectory()) {
@@ -15,7 +15,7 @@ async function load(store: Store, args: Arguments, io: Io): Promise<LoadedImage[
     return await loadLayout(store, layout, options)
   }
   return loadArchive(
-    store,
+    args.flag('skip-layers') ? store : indexingStore(store),
     input === '-' ? io.stdin() : createReadStream(input, { highWaterMark: 1 << 20 }),
     options,
   )
