@@ -131,7 +131,7 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
 
 async function buildWith(options: BuildOptions, hold: OpServices['hold']): Promise<BuildResult> {
   // A name that is none costs no build.
-  for (const name of [...(options.tags ?? []), ...outputNames(options)]) refNameOf(name)
+  checkNames(options)
   const prepared = await prepareBuild(options, hold)
   const { plan } = prepared
   const cache = new CacheStore(options.store, prepared.solve.env)
@@ -171,6 +171,11 @@ async function buildWith(options: BuildOptions, hold: OpServices['hold']): Promi
     names,
   })
   return { ...resultOf(image), names, steps: solved.steps }
+}
+
+/** @throws ImageError REFERENCE_INVALID for a name that the image cannot get */
+export function checkNames(options: BuildOptions): void {
+  for (const name of [...(options.tags ?? []), ...outputNames(options)]) refNameOf(name)
 }
 
 /** Names that outputs give, besides the build's tags. */

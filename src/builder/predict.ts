@@ -1,5 +1,5 @@
 // What a build would do, without doing it.
-import { prepareBuild, type BuildOptions } from './build.js'
+import { checkNames, prepareBuild, type BuildOptions } from './build.js'
 import { solve, type StepReport } from './solve.js'
 
 /**
@@ -9,6 +9,7 @@ import { solve, type StepReport } from './solve.js'
  * @throws as `build`, for what can be found out without running
  */
 export async function predictBuild(options: BuildOptions): Promise<readonly StepReport[]> {
+  checkNames(options)
   const { plan, solve: solveOptions } = await prepareBuild(options)
   const { steps } = await solve(plan.edge === undefined ? [] : [plan.edge], { ...solveOptions, dryRun: true })
   return steps

@@ -75,13 +75,13 @@ export async function executors(args: Arguments, store: Store, io: Io): Promise<
   const names = args.strings('executor')
   const out: Executor[] = []
   for (const name of names.length === 0 ? ['auto'] : names) {
-    if (name !== 'none') out.push(await executorByName(name, store, io))
+    if (name !== 'none') out.push(await executorByName(name, store, io, args.flag('quiet')))
   }
   return out
 }
 
-async function executorByName(name: string, store: Store, io: Io): Promise<Executor> {
-  if (name === 'auto') return autoExecutor({ store, onChoice: reportChoice(io) })
+async function executorByName(name: string, store: Store, io: Io, isQuiet: boolean): Promise<Executor> {
+  if (name === 'auto') return autoExecutor({ store, onChoice: isQuiet ? undefined : reportChoice(io) })
   if (name === 'shell') return shellExecutor()
   if (name === 'sandbox') return sandboxExecutor({ store })
   if (name.startsWith('replay:')) return replayExecutor({ store, images: [name.slice('replay:'.length)] })

@@ -69,8 +69,14 @@ export const STORE: OptionSpec = {
 }
 export const JSON_OUTPUT: OptionSpec = { name: 'json', help: 'print JSON' }
 
+/** `-h` is the help's unless the command has another use for it: docker's `run -h NAME`. */
+function withHelp({ options }: Command): readonly OptionSpec[] {
+  const { short: _, ...long } = HELP
+  return [...options, options.some(({ short }) => short === HELP.short) ? long : HELP]
+}
+
 export function readArguments(command: Command, argv: readonly string[]): Arguments {
-  const options = [...command.options, HELP]
+  const options = withHelp(command)
   const { values, positionals } = parse(options, argv, command.optionsEndAtOperand)
   const args: Arguments = {
     operands: positionals,
@@ -168,13 +174,16 @@ function editDistance(a: string, b: string): number {
 }
 
 export function helpText(command: Command): string {
-  const rows = [...command.options, HELP].map(({ name, short, value, help }) => [
+  const rows = withHelp(command).map(({ name, short, value, help }) => [
     `${short === undefined ? '    ' : `-${short}, `}--${name}${value === undefined ? '' : ` ${value}`}`,
     help,
   ])
-  const width = Math.min(30, Math.max(...rows.map(([left]) => left!.length)))
-  const lines = [`Usage: lamella ${command.name} ${command.synopsis}`, '', sentence(command.summary)]
-  if (command.description !== undefined) lines.push('', command.description)
+  const width = Math.min(26, Math.max(...rows.map(([left]) => left!.length)))
+  const lines = [`Usage: lamella ${command.name} ${command.synopsis}`, '']
+  lines.push(...wrap(sentence(command.summary), HELP_WIDTH))
+  if (command.description !== undefined) {
+    lines.push('', ...wrap(command.description.replaceAll('\n', ' '), HELP_WIDTH))
+  }
   lines.push('', 'Options:', ...rows.map(([left, right]) => optionLine(left!, right!, width)))
   if (command.examples !== undefined)
     lines.push('', 'Examples:', ...command.examples.map((line) => `  ${line}`))
@@ -182,9 +191,24 @@ export function helpText(command: Command): string {
 }
 
 function optionLine(left: string, right: string, width: number): string {
-  return left.length > width
-    ? `  ${left}\n  ${' '.repeat(width)}  ${right}`
-    : `  ${left.padEnd(width)}  ${right}`
+  const [first = '', ...more] = wrap(right, HELP_WIDTH - width - 4)
+  const indent = ' '.repeat(width + 4)
+  const head = left.length > width ? `  ${left}\n${indent}${first}` : `  ${left.padEnd(width)}  ${first}`
+  return [head, ...more.map((line) => indent + line)].join('\n')
+}
+
+/** What a terminal has at least. */
+export const HELP_WIDTH = 80
+
+/** Words in lines of at most so many characters; a longer word has a line of its own. */
+export function wrap(text: string, width: number): string[] {
+  const lines: string[] = []
+  for (const word of text.split(' ')) {
+    const line = lines.at(-1)
+    if (line === undefined || line.length + 1 + word.length > width) lines.push(word)
+    else lines[lines.length - 1] = `${line} ${word}`
+  }
+  return lines
 }
 
 function sentence(text: string): string {

@@ -1,6 +1,6 @@
 // What the commands that make and run containers have in common: their options, and how output and exit codes travel.
 import { spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { autoExecutor, shellExecutor, type Executor } from 'lamella/builder'
 import {
@@ -125,7 +125,7 @@ export function createOptions(args: Arguments, io: Io): CreateContainerOptions {
   }
   const mounts: MountRequest[] = [
     ...args.strings('volume').map((text) => asUsage(() => parseVolumeFlag(text))),
-    ...args.strings('mount').map((text) => asUsage(() => parseMountFlag(text))),
+    ...args.strings('mount').map((text) => requireSource(asUsage(() => parseMountFlag(text)))),
     ...args.strings('tmpfs').map((target) => ({ type: 'tmpfs' as const, target: target.split(':')[0]! })),
   ]
   return {
@@ -144,6 +144,14 @@ export function createOptions(args: Arguments, io: Io): CreateContainerOptions {
     extraHosts: extraHosts(args).map(hostPair),
     removeOnExit: args.flag('rm'),
   }
+}
+
+/** As docker: `-v` makes a host folder that is missing, `--mount` does not. */
+function requireSource(mount: MountRequest): MountRequest {
+  if (mount.type === 'bind' && !existsSync(mount.source)) {
+    throw new UsageError(`--mount: ${mount.source} does not exist on the host`)
+  }
+  return mount
 }
 
 function hostPair(text: string): readonly [name: string, address: string] {

@@ -2,7 +2,16 @@
 // The `lamella` command: finds the command, gives it its arguments, turns errors into words and exit codes. Commands are
 // loaded when they are called, because start-up is part of every build.
 import { formatError } from './errors.js'
-import { helpText, nearest, readArguments, UsageError, type Command, type Io } from './command.js'
+import {
+  HELP_WIDTH,
+  helpText,
+  nearest,
+  readArguments,
+  UsageError,
+  wrap,
+  type Command,
+  type Io,
+} from './command.js'
 
 /** Name → summary and loader. The summaries stand here too, so that `--help` loads no command. */
 const COMMANDS: Readonly<
@@ -99,13 +108,19 @@ function overview(): string {
   const width = Math.max(...names.map((name) => name.length))
   return `Usage: lamella COMMAND [options]
 
-Content-addressable layers, a union filesystem over them, and a builder with BuildKit's own cache keys. No daemon, no root.
+Content-addressable layers, a union filesystem over them, and a builder with
+BuildKit's own cache keys. No daemon, no root.
 
 Commands:
-${names.map((name) => `  ${name.padEnd(width)}  ${COMMANDS[name]!.summary}`).join('\n')}
+${names.map((name) => overviewLine(name, COMMANDS[name]!.summary, width)).join('\n')}
 
-'lamella COMMAND --help' tells more. The store is --store DIR, else $LAMELLA_STORE, else $XDG_DATA_HOME/lamella.
+'lamella COMMAND --help' tells more. The store is --store DIR, else
+$LAMELLA_STORE, else $XDG_DATA_HOME/lamella.
 `
+}
+
+function overviewLine(name: string, summary: string, width: number): string {
+  return `  ${name.padEnd(width)}  ${wrap(summary, HELP_WIDTH - width - 4).join(`\n${' '.repeat(width + 4)}`)}`
 }
 
 async function version(): Promise<string> {

@@ -65,10 +65,20 @@ describe('help', () => {
   test.each(commands)('%s --help says what the overview says', (name, summary) => {
     const { stdout, stderr } = ok([name, '--help'])
     expect(stdout).toMatch(new RegExp(`^Usage: lamella ${name} `))
-    expect(stdout.toLowerCase()).toContain(summary.toLowerCase())
+    expect(stdout.replace(/\s+/g, ' ').toLowerCase()).toContain(summary.toLowerCase())
+    // A terminal has that much room at least.
+    expect(stdout.split('\n').filter((line) => line.length > 80)).toEqual([])
     expect(stdout).toContain('--help')
     expect(stderr).toBe('')
     expect(ok(['help', name]).stdout).toBe(stdout)
+  })
+
+  test('the overview has room in a terminal too', () => {
+    expect(
+      lamellaHelp()
+        .split('\n')
+        .filter((line) => line.length > 80),
+    ).toEqual([])
   })
 
   test('the version is the package’s', () => {
@@ -333,6 +343,22 @@ describe('looking at images', () => {
     [['history', 'nope'], 'the store has app:latest'],
   ])('%j fails with a reason', (args, message) => {
     expect(lamella(args)).toMatchObject({ status: 1, stdout: '', stderr: expect.stringContaining(message) })
+  })
+
+  test('--dry-run looks at tags as a build does', () => {
+    expect(lamella(['build', '--dry-run', '-t', 'BAD!', context])).toMatchObject({
+      status: 1,
+      stdout: '',
+      stderr: expect.stringContaining('REFERENCE_INVALID'),
+    })
+  })
+
+  test('build -q says nothing but the digest', () => {
+    expect(lamella(['build', '-q', context])).toMatchObject({ status: 0, stderr: '' })
+  })
+
+  test('volume: a wrong verb has a suggestion', () => {
+    expect(lamella(['volume', 'lss']).stderr).toContain('did you mean ls?')
   })
 
   test('inspect prints what it found, as docker: an empty list for nothing', () => {

@@ -389,6 +389,20 @@ describe('as docker', () => {
     expect(run('--rm', '--env-file', file, 'app')).toMatchObject({ status: 2 })
   })
 
+  test('volume rm -f, inspect of some, prune -f; --mount needs its source, -v makes it', () => {
+    ok('volume', 'create', 'data')
+    const half = lamella('volume', 'inspect', 'nope', 'data')
+    expect([half.status, JSON.parse(half.stdout)]).toMatchObject([1, [{ name: 'data' }]])
+    expect(lamella('volume', 'rm', 'nope')).toMatchObject({ status: 1, stdout: '' })
+    expect(ok('volume', 'rm', '-f', 'nope', 'data')).toBe('nope\ndata\n')
+    expect(ok('volume', 'prune', '-f')).toBe('')
+    const source = join(scratch, 'host')
+    const bind = `type=bind,source=${source},target=/h`
+    expect(run('--rm', '--mount', bind, 'app', 'true').stderr).toMatch(/does not exist on the host/)
+    expect(run('--rm', '-v', `${source}:/h`, 'app', 'sh', '-c', 'echo 1 > /h/f')).toMatchObject({ status: 0 })
+    expect(run('--rm', '--mount', `${bind},readonly`, 'app', 'cat', '/h/f').stdout).toBe('1\n')
+  })
+
   test('a store that is not there is 125 too', () => {
     const { status, stderr } = run('--store', join(scratch, 'none'), 'app')
     expect([status, stderr]).toEqual([125, expect.stringMatching(/\[STORE_NOT_FOUND\]/)])

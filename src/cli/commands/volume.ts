@@ -8,7 +8,7 @@ import {
 } from 'lamella/containers'
 import type { Store } from 'lamella/store'
 import { labelsOf } from '../build-options.js'
-import { JSON_OUTPUT, STORE, UsageError, type Arguments, type Command, type Io } from '../command.js'
+import { JSON_OUTPUT, nearest, STORE, UsageError, type Arguments, type Command, type Io } from '../command.js'
 import { forEach } from '../container-options.js'
 import { formatAge, formatBytes, table } from '../format.js'
 import { openStore } from '../store.js'
@@ -46,18 +46,25 @@ const VERBS: Readonly<Record<string, { readonly most: number; readonly run: Verb
     most: Infinity,
     async run(names, store, _, io) {
       if (names.length === 0) throw new UsageError('missing NAME…')
-      const volumes = []
-      for (const name of names) volumes.push(await inspectVolume(store, name))
+      const volumes: unknown[] = []
+      const exitCode = await forEach(names, io, async (name) => {
+        volumes.push(await inspectVolume(store, name))
+      })
       await io.write(JSON.stringify(volumes, undefined, 2) + '\n')
-      return 0
+      return exitCode
     },
   },
   rm: {
     most: Infinity,
-    async run(names, store, _, io) {
+    async run(names, store, args, io) {
       if (names.length === 0) throw new UsageError('missing NAME…')
       return forEach(names, io, async (name) => {
-        await removeVolume(store, name)
+        try {
+          await removeVolume(store, name)
+        } catch (error) {
+          const isGone = (error as { code?: unknown }).code === 'VOLUME_NOT_FOUND'
+          if (!isGone || !args.flag('force')) throw error
+        }
         await io.write(`${name}\n`)
       })
     },
@@ -84,6 +91,11 @@ export const command: Command = {
     { name: 'label', value: 'NAME=VALUE', multiple: true, help: 'create: set a label' },
     { name: 'quiet', short: 'q', help: 'ls: print names only' },
     { name: 'all', short: 'a', help: 'prune: named volumes too' },
+    {
+      name: 'force',
+      short: 'f',
+      help: 'rm: one that is not there is no error; prune asks nothing in any case',
+    },
     { name: 'dry-run', help: 'prune: list what would go, and remove nothing' },
     JSON_OUTPUT,
     STORE,
@@ -94,7 +106,9 @@ export const command: Command = {
     const [name, ...names] = args.operands
     const verb = Object.hasOwn(VERBS, name!) ? VERBS[name!] : undefined
     if (verb === undefined) {
-      throw new UsageError(`volume ${name}: expected one of ${Object.keys(VERBS).join(', ')}`)
+      const near = nearest(name!, Object.keys(VERBS))
+      const hint = near === undefined ? '' : ` (did you mean ${near}?)`
+      throw new UsageError(`volume ${name}: expected one of ${Object.keys(VERBS).join(', ')}${hint}`)
     }
     if (names.length > verb.most)
       throw new UsageError(`unexpected argument ${JSON.stringify(names[verb.most])}`)
