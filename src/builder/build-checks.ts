@@ -3,7 +3,7 @@
 import type { Platform } from '../descriptor.js'
 import { BuildError } from '../errors.js'
 import type { BuildFiles } from './build-files.js'
-import { lintDockerfile, locationOf } from './dockerfile/index.js'
+import { detectSyntax, lintDockerfile, locationOf, type Dockerfile } from './dockerfile/index.js'
 import type { ResolvedSource, SourceResolver } from './op-factory.js'
 import type { BuildListener } from './progress.js'
 
@@ -19,6 +19,7 @@ export interface CheckOptions {
 /** @throws BuildError CHECK_FAILED when the file, or BUILDKIT_DOCKERFILE_CHECK, says that a violation is an error */
 export function checkBuild({ dockerfile, text, ignore }: BuildFiles, options: CheckOptions): void {
   const { buildArgs, sources, onEvent } = options
+  tellSyntax(dockerfile, buildArgs, onEvent)
   const report = lintDockerfile(text, {
     file: dockerfile.file,
     buildArgs,
@@ -38,6 +39,26 @@ export function checkBuild({ dockerfile, text, ignore }: BuildFiles, options: Ch
   throw new BuildError('CHECK_FAILED', report.error.message, {
     location: range === undefined ? undefined : locationOf(dockerfile, range),
     data: { rules: [...new Set(report.warnings.map(({ rule }) => rule))] },
+  })
+}
+
+/** The images of the front end that this one stands in for. */
+const OWN_SYNTAX = /^(?:docker\.io\/)?docker\/dockerfile(?:-upstream)?(?:[:@]|$)/
+
+/** A file for another front end is read as a Dockerfile all the same; that much is said. */
+function tellSyntax(
+  dockerfile: Dockerfile,
+  buildArgs: ReadonlyMap<string, string>,
+  onEvent: BuildListener | undefined,
+): void {
+  const syntax = buildArgs.get('BUILDKIT_SYNTAX') ?? detectSyntax(dockerfile.text)
+  if (syntax === undefined || OWN_SYNTAX.test(syntax)) return
+  const directive = dockerfile.directives.find(({ name }) => name === 'syntax')
+  onEvent?.({
+    kind: 'warning',
+    code: 'SYNTAX_NOT_LOADED',
+    message: `front end ${syntax} is not loaded: the file is read as a Dockerfile`,
+    location: directive && locationOf(dockerfile, directive.range),
   })
 }
 

@@ -472,6 +472,14 @@ describe('checks in a build', () => {
       [],
     ],
     ["the base image's variables are defined", 'FROM base\nENV P=$PATH\n', {}, []],
+    ['the front end of BuildKit', '# syntax=docker/dockerfile:1.7-labs\nFROM base\n', {}, []],
+    ['another front end', '# syntax=example.com/x:1\nFROM base\n', {}, ['SYNTAX_NOT_LOADED 1']],
+    [
+      'another front end by its argument',
+      'FROM base\n',
+      { BUILDKIT_SYNTAX: 'example.com/x' },
+      ['SYNTAX_NOT_LOADED undefined'],
+    ],
   ])('%s', async (_, dockerfile, buildArgs, want) => {
     expect(await warningsOf(dockerfile, { buildArgs: buildArgs as Record<string, string> })).toEqual(want)
   })

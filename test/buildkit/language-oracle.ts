@@ -1,10 +1,11 @@
 // Asks a live BuildKit about the language: hundreds of Dockerfiles in one `docker buildx bake`, some ten milliseconds each.
 // Only the recorder calls this (LAMELLA_RECORD_BUILDKIT=1); the tests read what it recorded.
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
+import { quote } from '../../src/builder/dockerfile/text.js'
 
 /** One Dockerfile and what it is asked with. */
 export interface LanguageCase {
@@ -50,13 +51,14 @@ function bake(
 ): {
   stdout: string
   stderr: string
-  read: (index: number, name: string) => Buffer | undefined
+  read: (index: number) => Buffer | undefined
   done: () => void
 } {
   const root = mkdtempSync(join(tmpdir(), 'lamella-language-'))
   const target: Record<string, unknown> = {}
   cases.forEach((it, index) => {
-    const folder = join(root, `c${index}`)
+    // A name of its own: BuildKit syncs into what it kept of a context of the same name.
+    const folder = join(root, `${basename(root)}-${index}`)
     writeCase(folder, it)
     target[`t${index}`] = {
       context: folder,
@@ -80,16 +82,10 @@ function bake(
   return {
     stdout: run.stdout,
     stderr: run.stderr,
-    read(index, name) {
-      try {
-        return readFileSync(join(root, `o${index}`, name))
-      } catch {
-        try {
-          return readFileSync(join(root, `o${index}`))
-        } catch {
-          return undefined
-        }
-      }
+    read(index) {
+      const path = join(root, `o${index}`)
+      // A build that fails leaves an empty file.
+      return existsSync(path) && statSync(path).size > 1024 ? readFileSync(path) : undefined
     },
     done: () => rmSync(root, { recursive: true, force: true }),
   }
@@ -191,6 +187,18 @@ function filesOfTar(bytes: Buffer): Map<string, Buffer> {
   return files
 }
 
+/** Names of files and directories, these with a slash. */
+function namesOfTar(bytes: Buffer): string[] {
+  const names: string[] = []
+  for (let at = 0; at + 512 <= bytes.length && bytes[at] !== 0;) {
+    const name = bytes.toString('utf8', at, at + 100).replace(/\0.*$/s, '')
+    const size = parseInt(bytes.toString('ascii', at + 124, at + 136), 8) || 0
+    names.push(name)
+    at += 512 + Math.ceil(size / 512) * 512
+  }
+  return names
+}
+
 interface JsonDescriptor {
   readonly digest: string
 }
@@ -202,39 +210,143 @@ export interface Built {
   readonly layers: readonly Buffer[]
 }
 
-/** Builds all; a case that fails takes nothing away from the others only when `cases` hold none that do. */
+function readBuilt(bytes: Buffer | undefined): Built {
+  if (bytes === undefined) return { config: undefined, layers: [] }
+  const files = filesOfTar(bytes)
+  const blob = (digest: string): Buffer => files.get(`blobs/${digest.replace(':', '/')}`)!
+  const json = (digest: string) => JSON.parse(blob(digest).toString()) as Record<string, unknown>
+  const index = JSON.parse(files.get('index.json')!.toString()) as { manifests: JsonDescriptor[] }
+  const manifest = json(index.manifests[0]!.digest) as {
+    readonly config?: JsonDescriptor
+    readonly layers?: readonly JsonDescriptor[] | null
+  }
+  const layers = (manifest.layers ?? []).map(({ digest }) => {
+    const tar = blob(digest)
+    return tar[0] === 0x1f && tar[1] === 0x8b ? gunzipSync(tar) : tar
+  })
+  return { config: json(manifest.config!.digest), layers }
+}
+
+function buildSome(cases: readonly LanguageCase[]): Built[] {
+  const run = bake(cases, ['--progress=plain'], (path) => `type=oci,dest=${path}`)
+  try {
+    if (run.stderr.includes('bake.json:')) throw new Error(`bake cannot read its file: ${run.stderr}`)
+    const failed = cases.findIndex((_, index) => run.read(index) === undefined)
+    if (failed === -1 || cases.length === 1) return cases.map((_, index) => readBuilt(run.read(index)))
+  } finally {
+    run.done()
+  }
+  // One case that fails ends all that were not done yet.
+  const half = cases.length >> 1
+  return [...buildSome(cases.slice(0, half)), ...buildSome(cases.slice(half))]
+}
+
+/** Builds all. */
 export function buildAll(cases: readonly LanguageCase[]): Built[] {
   const built: Built[] = []
-  for (let from = 0; from < cases.length; from += AT_ONCE) {
-    const part = cases.slice(from, from + AT_ONCE)
-    const run = bake(part, ['--progress=plain'], (path) => `type=oci,dest=${path}`)
-    try {
-      part.forEach((_, index) => {
-        const bytes = run.read(index, '')
-        if (bytes === undefined) {
-          built.push({ config: undefined, layers: [] })
-          return
-        }
-        const files = filesOfTar(bytes)
-        const blob = (digest: string): Buffer => files.get(`blobs/${digest.replace(':', '/')}`)!
-        const json = (digest: string) => JSON.parse(blob(digest).toString()) as Record<string, unknown>
-        const index_ = JSON.parse(files.get('index.json')!.toString()) as { manifests: JsonDescriptor[] }
-        const manifest = json(index_.manifests[0]!.digest) as unknown as {
-          config: JsonDescriptor
-          layers: JsonDescriptor[]
-        }
-        const layers = (manifest.layers ?? []).map(({ digest }) => {
-          const tar = blob(digest)
-          return tar[0] === 0x1f && tar[1] === 0x8b ? gunzipSync(tar) : tar
-        })
-        built.push({ config: json(manifest.config.digest), layers })
-      })
-      if (built.some(({ config }) => config === undefined) && process.env.LAMELLA_VERBOSE === '1') {
-        console.error(run.stderr.slice(-4000))
-      }
-    } finally {
-      run.done()
+  for (let from = 0; from < cases.length; from += 60) built.push(...buildSome(cases.slice(from, from + 60)))
+  return built
+}
+
+/** The part of a config that the language decides; `null` when there is none. */
+export function configOf(config: Record<string, unknown> | undefined): Record<string, unknown> | null {
+  if (config === undefined) return null
+  const history = (config.history ?? []) as readonly { readonly created_by?: string }[]
+  const run = Object.entries((config.config ?? {}) as Record<string, unknown>).filter(
+    ([, value]) => value !== null && value !== undefined,
+  )
+  return {
+    ...Object.fromEntries(
+      ['architecture', 'os', 'variant', 'author'].flatMap((name) =>
+        config[name] === undefined ? [] : [[name, config[name]]],
+      ),
+    ),
+    config: Object.fromEntries(run.toSorted(([a], [b]) => (a < b ? -1 : 1))),
+    history: history.map((entry) => entry.created_by ?? ''),
+  }
+}
+
+/** An answer of `--call=outline` or `--call=targets` without the text of the file; of an error, that it is one. */
+export function withoutSources(answer: CallAnswer): unknown {
+  if ('failure' in answer || answer.json === undefined) return 'refused'
+  const { sources: _, ...rest } = answer.json as Record<string, unknown>
+  return rest
+}
+
+const IN_ONE_FILE = 150
+
+/** `=value` of each word, or `!reason`: errors from a check of its own, values from the volumes of one image. */
+export function askExpansions(
+  words: readonly string[],
+  variables: Readonly<Record<string, string>>,
+  escape: string,
+): (readonly [string, string])[] {
+  const head = `${escape === '\\' ? '' : `# escape=${escape}\n`}FROM scratch\n${declarations(variables)}`
+  const line = (index: number): string => `VOLUME ${JSON.stringify([`${index}:<${words[index]!}>`])}\n`
+  const answers = checkAll(words.map((_, index) => ({ file: head + line(index), args: variables })))
+  const outcomes = answers.map(({ error }, index) => {
+    const prefix = `failed to process ${quote(`${index}:<${words[index]!}>`)}: `
+    if (error !== undefined && !error.message.startsWith(prefix))
+      throw new Error(`${error.message} is not ${prefix}`)
+    return error === undefined ? undefined : `!${error.message.slice(prefix.length)}`
+  })
+  const good = words.flatMap((_, index) => (outcomes[index] === undefined ? [index] : []))
+  const groups: number[][] = []
+  for (let from = 0; from < good.length; from += IN_ONE_FILE)
+    groups.push(good.slice(from, from + IN_ONE_FILE))
+  const built = buildAll(groups.map((group) => ({ file: head + group.map(line).join(''), args: variables })))
+  for (const { config } of built) {
+    const { Volumes } = config!.config as { readonly Volumes: Readonly<Record<string, unknown>> }
+    for (const volume of Object.keys(Volumes)) {
+      const at = volume.indexOf(':')
+      outcomes[Number(volume.slice(0, at))] = `=${volume.slice(at + 2, -1)}`
     }
   }
-  return built
+  return words.map((word, index) => [word, outcomes[index]!])
+}
+
+function declarations(variables: Readonly<Record<string, string>>): string {
+  return Object.keys(variables)
+    .map((name) => `ARG ${name}\n`)
+    .join('')
+}
+
+/** `=text` of each body of `COPY <<EOF`, or `!reason`. */
+export function askHeredocs(
+  bodies: readonly string[],
+  variables: Readonly<Record<string, string>>,
+): (readonly [string, string])[] {
+  const head = `FROM scratch\n${declarations(variables)}`
+  const copy = (index: number): string => `COPY <<EOF /${index}\n${bodies[index]!}\nEOF\n`
+  const answers = checkAll(bodies.map((_, index) => ({ file: head + copy(index), args: variables })))
+  const outcomes = answers.map(({ error }, index) => {
+    const prefix = `failed to process ${quote(`${bodies[index]!}\n`)}: `
+    return error === undefined ? undefined : `!${error.message.slice(prefix.length)}`
+  })
+  const good = bodies.flatMap((_, index) => (outcomes[index] === undefined ? [index] : []))
+  for (let from = 0; from < good.length; from += 40) {
+    const group = good.slice(from, from + 40)
+    const [built] = buildAll([{ file: head + group.map(copy).join(''), args: variables }])
+    for (const layer of built!.layers)
+      for (const [name, bytes] of filesOfTar(layer))
+        outcomes[Number(name)] = `=${bytes.toString().slice(0, -1)}`
+  }
+  return bodies.map((body, index) => [body, outcomes[index]!])
+}
+
+/** What `COPY . /` finds of a context, sorted, directories with a slash; `null` where the build fails. */
+export function askContext(
+  rows: readonly {
+    readonly rules: string
+    readonly files: readonly string[]
+    readonly exclude?: readonly string[]
+  }[],
+): (string[] | null)[] {
+  const cases = rows.map(({ rules, files, exclude }) => ({
+    file: `FROM scratch\nCOPY ${(exclude ?? []).map((pattern) => `--exclude=${pattern} `).join('')}. /\n`,
+    files: { '.dockerignore': rules, ...Object.fromEntries(files.map((path) => [path, 'x'])) },
+  }))
+  return buildAll(cases).map(({ config, layers }) =>
+    config === undefined ? null : layers.flatMap((layer) => namesOfTar(layer)).toSorted(),
+  )
 }

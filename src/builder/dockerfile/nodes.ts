@@ -64,7 +64,9 @@ class NodeReader {
     for (let line = this.#nextLine(); line !== undefined; line = this.#nextLine()) this.#readInstruction(line)
     if (this.#nodes.length === 0) {
       const range = this.#source.rangeOfLines(this.#number)
-      throw this.#source.error('DOCKERFILE_SYNTAX', 'file with no instructions', range)
+      throw this.#source.error('DOCKERFILE_SYNTAX', 'file with no instructions', range, {
+        lines: [this.#number],
+      })
     }
     if (this.#tooLong > 0) {
       const message = `dockerfile line greater than max allowed size of ${LINE_BYTES_MAX}`

@@ -84,7 +84,8 @@ export function lintDockerfile(text: string | Uint8Array, options: LintOptions =
     source = sourceOf(text, file)
     const checkOptions = parseCheckOptions(options.check ?? findCheckDirective(source)?.value ?? '')
     if (typeof checkOptions === 'string') {
-      error = { message: `failed to parse check options: ${checkOptions}`, range: undefined, lines: [] }
+      const what = options.check === undefined ? 'check options' : 'build-arg:BUILDKIT_DOCKERFILE_CHECK'
+      error = { message: `failed to parse ${what}: ${checkOptions}`, range: undefined, lines: [] }
     } else {
       linter = new Linter(checkOptions, levelOf(source.text, options))
       checkAll(source, linter, options)

@@ -90,8 +90,8 @@ export function formatChecks(report: CheckReport): string {
 export function formatCheckError(report: CheckReport): string {
   if (report.error === undefined) return ''
   const { message, lines } = report.error
-  const excerpt = formatLines(report.file, lines, report.text.split('\n'))
-  return `ERROR: ${message}\n${excerpt === '' ? '' : `${excerpt}\n`}`
+  // A blank line ends it, as BuildKit's.
+  return `ERROR: ${message}\n${formatLines(report.file, lines, report.text.split('\n'))}\n`
 }
 
 /** A count, then every warning by line with the source around it. */

@@ -23,7 +23,7 @@ import { parseSignal } from '../signal.js'
 import { suggest } from '../suggest.js'
 import { quote } from '../text.js'
 import { gitSource, isHttpSource, sourceFault, transferFault } from '../transfer.js'
-import type { Linter } from './linter.js'
+import type { Linter, LintLevel } from './linter.js'
 import { OutlineCapture } from './outline.js'
 
 /** What is known of a base image. */
@@ -353,7 +353,7 @@ class StageWalk {
   }
 
   #checkSecret(what: 'ARG' | 'ENV', key: string, range: SourceRange): void {
-    if (namesSecret(key)) this.#linter.report('SecretsUsedInArgOrEnv', range, what, key)
+    if (namesSecret(key, this.#linter.level)) this.#linter.report('SecretsUsedInArgOrEnv', range, what, key)
   }
 }
 
@@ -365,12 +365,14 @@ function setLast(env: Map<string, string>, name: string, value: string): void {
 const SECRET_WORDS = new Set(
   'apikey auth credential credentials key password pword passwd secret token'.split(' '),
 )
-const HARMLESS_WORDS = new Set(['public', 'file', 'version'])
+/** What excuses a name; the front end inside BuildKit 0.25 knows only the first. */
+const HARMLESS_WORDS = ['public', 'file', 'version']
 
 /** Whether a word of the name, cut at `_`, is one that names secrets, and none excuses it. */
-function namesSecret(name: string): boolean {
+function namesSecret(name: string, level: LintLevel): boolean {
   const words = name.toLowerCase().split('_')
-  return words.some((word) => SECRET_WORDS.has(word)) && !words.some((word) => HARMLESS_WORDS.has(word))
+  const harmless = level === 'bundled' ? HARMLESS_WORDS.slice(0, 1) : HARMLESS_WORDS
+  return words.some((word) => SECRET_WORDS.has(word)) && !words.some((word) => harmless.includes(word))
 }
 
 /** What is wrong with a mount. @see moby/buildkit frontend/dockerfile/dockerfile2llb/convert_runmount.go */
