@@ -24,20 +24,37 @@ export interface ManifestEntry extends Omit<ContentEntry, 'digest'> {
 export class ManifestWriter {
   #text = ''
   #count = 0
+  /** The entry before; most have its kind, mode and owner. */
+  #last: ContentEntry | undefined
+  #fields = ''
 
   get count(): number {
     return this.#count
   }
 
-  add({ path, kind, mode, uid, gid, target, digest }: ContentEntry): void {
-    const fields = `${KINDS.indexOf(kind)} ${mode.toString(8)} ${uid} ${gid}`
-    this.#text += `${fields} ${digest.slice(7, 7 + DIGITS)} ${target.length} ${target}${path}\0`
+  add(entry: ContentEntry): void {
+    const { path, target, digest } = entry
+    if (this.#last === undefined || !isAlike(entry, this.#last)) this.#fields = fieldsOf(entry)
+    this.#last = entry
+    this.#text += this.#fields
+    this.#text += digest.slice(7, 7 + DIGITS)
+    this.#text += target === '' ? ' 0 ' : ` ${target.length} ${target}`
+    this.#text += path
+    this.#text += '\0'
     this.#count++
   }
 
   encode(): Uint8Array {
     return encodePath(this.#text)
   }
+}
+
+function isAlike(a: ContentEntry, b: ContentEntry): boolean {
+  return a.kind === b.kind && a.mode === b.mode && a.uid === b.uid && a.gid === b.gid
+}
+
+function fieldsOf({ kind, mode, uid, gid }: ContentEntry): string {
+  return `${KINDS.indexOf(kind)} ${mode.toString(8)} ${uid} ${gid} `
 }
 
 /** @returns `undefined` for bytes that are not a manifest */
