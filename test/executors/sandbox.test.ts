@@ -579,7 +579,22 @@ describe('without root', () => {
         const refused = await executor.run(request('true', '5')).catch((error) => error.code)
         const { uid, nlink } = after.lookup('work/hard')
         const changes = new UnionView(after, {}, root.snapshot()).changes().map((c) => c.kind + c.path)
-        console.log(JSON.stringify({ exitCode: result.exitCode, refused, uid, nlink, changes }))`
+        const lasting = request('until test -e end; do :; done', '')
+        const running = executor.run({ ...lasting, session: 'one' })
+        const beside = async () => {
+          for (let wait = 0; wait < 100; wait++) {
+            await new Promise((resolve) => setTimeout(resolve, 50))
+            const run = executor.run({ ...request('echo j > joined; : > end', ''), join: 'one' })
+            const result = await run.catch((error) => { if (wait === 99) throw error })
+            if (result !== undefined) return result
+          }
+        }
+        const joined = (await beside()).exitCode
+        const kept = treeAfter(lasting, await running).lookup('work/joined') !== undefined
+        let out = ''
+        const settings = { ...request('echo x > /proc/sys/vm/swappiness; id -u', ''), onOutput: (_, bytes) => void (out += Buffer.from(bytes)) }
+        await executor.run(settings)
+        console.log(JSON.stringify({ exitCode: result.exitCode, refused, uid, nlink, changes, joined, kept, out }))`
       const args = [...AS_NOBODY, process.execPath, '--input-type=module', '-e', script]
       const { stdout, stderr } = spawnSync('setpriv', args, { encoding: 'utf8', cwd: '/' })
       expect(stderr).toBe('')
@@ -589,6 +604,9 @@ describe('without root', () => {
         uid: 0,
         nlink: 2,
         changes: ['C/work', 'C/work/d', 'D/work/d/a', 'D/work/d/b', 'A/work/d/new', 'A/work/hard'],
+        joined: 0,
+        kept: true,
+        out: expect.stringMatching(/Read-only file system\n0\n$/) as string,
       })
     },
   )

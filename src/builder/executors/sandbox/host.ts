@@ -4,6 +4,7 @@ import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, rmSync } fro
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { BuildError } from '../../../errors.js'
+import type { SandboxInit } from './terminate.js'
 
 const FOLDERS = ['/usr/local/bin', '/usr/bin', '/bin', '/usr/local/sbin', '/usr/sbin', '/sbin']
 const PROGRAMS = ['bwrap', 'unshare', 'mount', 'nsenter', 'setpriv', 'tar', 'sh', 'bash'] as const
@@ -124,20 +125,27 @@ export function namespaceCommand(host: SandboxHost, script: string, args: readon
 /**
  * As `namespaceCommand`, in the namespaces of a run that is under way, but for its pid namespace: what has the files of the
  * host around it must not be seen in there, for /proc/<pid>/root would lead to them. bubblewrap puts only the command in.
+ * Without root it is in the namespace around that one, whose /proc is mounted there; a /proc of its own it may not mount.
  */
 export function joinCommand(
   host: SandboxHost,
-  { outerPid, initPid }: { readonly outerPid: number; readonly initPid: number },
+  { outerPid, initPid }: SandboxInit,
   script: string,
   args: readonly string[],
 ): string[] {
   const { programs, privileged } = host
-  const own = privileged ? [] : [`--user=/proc/${outerPid}/ns/user`, '--preserve-credentials']
+  const outer = (name: string): string => `--${name}=/proc/${outerPid}/ns/${name}`
+  const user = privileged ? [] : [`--user=/proc/${outerPid}/ns/user`, '--preserve-credentials', outer('pid')]
   const inner = ['ipc', 'uts', 'net', 'cgroup'].map((name) => `--${name}=/proc/${initPid}/ns/${name}`)
-  const enter = [programs.setpriv, '--pdeathsig', 'KILL', programs.nsenter, ...own]
+  const enter = [programs.setpriv, '--pdeathsig', 'KILL', programs.nsenter, ...user]
   const mounts = [`--mount=/proc/${outerPid}/ns/mnt`, ...inner, '--']
-  const copy = [programs.unshare, '--mount', '--propagation', 'private', '--mount-proc']
+  const copy = privileged ? [programs.unshare, '--mount', '--propagation', 'private', '--mount-proc'] : []
   return [...enter, ...mounts, ...copy, programs.sh, '-c', script, 'sh', ...args]
+}
+
+/** The pid namespace of a run's command, as `joinCommand` finds it. */
+export function pidNamespaceOf(host: SandboxHost, { initPid, initPidWithin }: SandboxInit): string {
+  return `/proc/${host.privileged ? initPid : initPidWithin}/ns/pid`
 }
 
 /** A command on the same files as a sandbox has: as root, or as root of a user namespace. */

@@ -1,5 +1,6 @@
 // How a run is begun: the script that makes its mounts in namespaces of its own and then becomes bubblewrap. Pure.
-import { joinCommand, namespaceCommand, type SandboxHost } from './host.js'
+import { joinCommand, namespaceCommand, pidNamespaceOf, type SandboxHost } from './host.js'
+import type { SandboxInit } from './terminate.js'
 
 /** bubblewrap reads its options from here: a command line is seen by everybody, and some values are secrets. */
 export const OPTIONS_FD = 3
@@ -88,11 +89,7 @@ export interface Launch {
  * The whole argument vector; it is to be started in the sandbox's folder.
  * @param beside  the run that it joins
  */
-export function launchCommand(
-  host: SandboxHost,
-  launch: Launch,
-  beside?: { readonly outerPid: number; readonly initPid: number },
-): string[] {
+export function launchCommand(host: SandboxHost, launch: Launch, beside?: SandboxInit): string[] {
   const { bash, bwrap } = host.programs
   const memory =
     launch.secrets === '' ? [] : ['tmpfs', 'mode=0700', launch.secrets, 'secrets', '', launch.secrets]
@@ -101,7 +98,7 @@ export function launchCommand(
     CLOSE_ALL,
     launch.overlay,
     launch.merged,
-    beside === undefined ? '' : `/proc/${beside.initPid}/ns/pid`,
+    beside === undefined ? '' : pidNamespaceOf(host, beside),
     ...launch.tmpfs.flatMap(({ options, at }) => ['tmpfs', options, at]),
     ...memory,
     ...launch.groups.flatMap((path) => ['cgroup', '', path]),

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { SandboxFiles } from './bubblewrap.js'
 import { isOwnAlive } from './scratch.js'
-import { findInit } from './terminate.js'
+import { findInit, type SandboxInit } from './terminate.js'
 
 const FILE = 'session'
 
@@ -21,13 +21,9 @@ interface SessionRecord {
   readonly groups: readonly string[]
 }
 
-export interface Session extends Omit<SessionRecord, 'name' | 'pid'> {
+export interface Session extends Omit<SessionRecord, 'name' | 'pid'>, SandboxInit {
   /** The run's folder. */
   readonly run: string
-  /** In the mount namespace in which the root is mounted. */
-  readonly outerPid: number
-  /** The first of the pid namespace in which the command is. */
-  readonly initPid: number
 }
 
 /** Whole or not at all, for whoever looks meanwhile. */

@@ -6,6 +6,8 @@ import { readFileSync } from 'node:fs'
 export interface SandboxInit {
   readonly outerPid: number
   readonly initPid: number
+  /** The same process's number in the pid namespace that bubblewrap itself is in. */
+  readonly initPidWithin: number
 }
 
 /** Looks for them below a process that we started. `undefined` when they are not there yet, or no more. */
@@ -15,7 +17,8 @@ export function findInit(pid: number): SandboxInit | undefined {
     // bubblewrap may itself be the first in a namespace around; its child is then the first of an inner one.
     const { name, ids } = processOf(child)
     const isFirst = name === 'bwrap' && ids.at(-1) === '1' && ids.length > parent.ids.length
-    if (parent.name === 'bwrap' && isFirst) return { outerPid: pid, initPid: child }
+    if (parent.name === 'bwrap' && isFirst)
+      return { outerPid: pid, initPid: child, initPidWithin: Number(ids.at(-2)) }
     const found = findInit(child)
     if (found !== undefined) return found
   }
