@@ -210,16 +210,21 @@ export interface Built {
   readonly layers: readonly Buffer[]
 }
 
+interface Manifest {
+  readonly config?: JsonDescriptor
+  readonly layers?: readonly JsonDescriptor[] | null
+  readonly manifests?: readonly JsonDescriptor[]
+}
+
 function readBuilt(bytes: Buffer | undefined): Built {
   if (bytes === undefined) return { config: undefined, layers: [] }
   const files = filesOfTar(bytes)
   const blob = (digest: string): Buffer => files.get(`blobs/${digest.replace(':', '/')}`)!
   const json = (digest: string) => JSON.parse(blob(digest).toString()) as Record<string, unknown>
   const index = JSON.parse(files.get('index.json')!.toString()) as { manifests: JsonDescriptor[] }
-  const manifest = json(index.manifests[0]!.digest) as {
-    readonly config?: JsonDescriptor
-    readonly layers?: readonly JsonDescriptor[] | null
-  }
+  let manifest = json(index.manifests[0]!.digest) as Manifest
+  // BUILDKIT_MULTI_PLATFORM: an index of one.
+  if (manifest.manifests !== undefined) manifest = json(manifest.manifests[0]!.digest)
   const layers = (manifest.layers ?? []).map(({ digest }) => {
     const tar = blob(digest)
     return tar[0] === 0x1f && tar[1] === 0x8b ? gunzipSync(tar) : tar
