@@ -237,9 +237,9 @@ describe('as docker', () => {
     expect(said).toBe('143\n')
   }, 60_000)
 
-  test('wait is called off by SIGINT with 130', async () => {
+  test.each([['wait'], ['logs', '-f']])('%s is called off by SIGINT with 130', async (...command) => {
     run('-d', '--name', 'bg', 'app', 'sh', '-c', 'while true; do sleep 0.05; done')
-    const waiting = spawn(process.execPath, [bin, 'wait', 'bg'], { env: env(), stdio: 'ignore' })
+    const waiting = spawn(process.execPath, [bin, ...command, 'bg'], { env: env(), stdio: 'ignore' })
     await new Promise((resolve) => setTimeout(resolve, 700))
     waiting.kill('SIGINT')
     expect(await new Promise((resolve) => waiting.once('close', resolve))).toBe(130)

@@ -8,6 +8,9 @@ async function print({ stream, bytes, timeMs }: LogEntry, withTime: boolean, io:
   else await io.write(Buffer.concat([Buffer.from(time), bytes]))
 }
 
+/** As docker: who called it off knows why, a script does not. */
+const EXIT_INTERRUPTED = 130
+
 export const command: Command = {
   name: 'logs',
   summary: 'print what a container has printed',
@@ -37,6 +40,6 @@ export const command: Command = {
     for await (const entry of followLog(store, name, { signal: io.signal })) {
       if (at++ >= skipped) await print(entry, withTime, io)
     }
-    return 0
+    return io.signal.aborted ? EXIT_INTERRUPTED : 0
   },
 }
