@@ -7,6 +7,7 @@ import {
   containerChanges,
   createContainer,
   execInContainer,
+  killContainer,
   openContainer,
   readVolume,
   runContainer,
@@ -60,6 +61,57 @@ describe('in the sandbox', () => {
     const executor = sandboxExecutor({ store })
     const again = await execInContainer(store, 'one', ['cat', '/f'], { executor })
     expect(again.exitCode).toBe(0)
+  })
+
+  // docker 28.5.2: 127 for `docker run IMAGE nosuch`, 126 for a file or directory that cannot be run
+  test('a command that is not there ends with 127, one that cannot be run with 126', async () => {
+    await using store = await open()
+    for (const [cmd, code] of [
+      [['no-such-program'], 127],
+      [['/no/such/program'], 127],
+      [['/data/seed'], 126],
+      [['/data'], 126],
+      [['sh', '-c', 'no-such-program'], 127],
+      [['sh', '-c', 'exit 1'], 1],
+      // It says what bubblewrap would, after something of its own.
+      [['sh', '-c', 'echo; echo "bwrap: execvp x: No such file or directory" >&2; exit 1'], 1],
+    ] as const) {
+      const { exitCode } = await run(store, '', { cmd })
+      expect(exitCode, cmd.join(' ')).toBe(code)
+    }
+  })
+
+  test('the machine has a name, and knows further ones', async () => {
+    await using store = await open()
+    const { output } = await run(store, 'cat /proc/sys/kernel/hostname /etc/hosts; echo $HOSTNAME', {
+      hostname: 'box',
+      extraHosts: [['foo', '10.1.2.3']],
+    })
+    expect(output).toBe(
+      'box\n127.0.0.1\tlocalhost box\n::1\tlocalhost ip6-localhost ip6-loopback\n10.1.2.3\tfoo\nbox\n',
+    )
+    const other = await run(store, 'cat /proc/sys/kernel/hostname')
+    expect(other.output).toBe(`${other.info.id.slice(0, 12)}\n`)
+  })
+
+  test('kill ends at once a command that does not listen, and keeps what it wrote', async () => {
+    await using store = await open()
+    const script = 'trap "" TERM INT; echo x > /f; echo begun; while true; do sleep 1; done'
+    let begun: () => void
+    const beginning = new Promise<void>((resolve) => (begun = resolve))
+    const running = runContainer(store, 'app', {
+      name: 'one',
+      cmd: ['sh', '-c', script],
+      executor: sandboxExecutor({ store }),
+      onOutput: () => begun(),
+    })
+    await beginning
+    const startMs = performance.now()
+    expect(await killContainer(store, 'one')).toMatchObject({ status: 'exited', exitCode: 137 })
+    // Not the 10 seconds that a stop leaves it.
+    expect(performance.now() - startMs).toBeLessThan(9000)
+    expect((await running).exitCode).toBe(137)
+    expect(await containerChanges(store, 'one')).toEqual([{ kind: 'A', path: '/f' }])
   })
 
   test('volumes: shared with what runs next, read-only where that is said, mount points of their own', async () => {
