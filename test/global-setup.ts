@@ -1,10 +1,25 @@
 // A folder for temporary files that goes away with the run, whatever tests, their processes, and killed ones leave in it.
-import { chmodSync, mkdirSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
+const HOUR_MS = 3_600_000
+
+/** What runs that were killed have left: an hour old, and of no process that lives. */
+function removeLeftOvers(base: string): void {
+  for (const name of readdirSync(base)) {
+    const pid = /^lamella-run-(\d+)-/.exec(name)?.[1]
+    if (pid === undefined || existsSync(`/proc/${pid}`)) continue
+    const path = join(base, name)
+    const stat = statSync(path, { throwIfNoEntry: false })
+    if (stat !== undefined && Date.now() - stat.mtimeMs > HOUR_MS)
+      rmSync(path, { recursive: true, force: true })
+  }
+}
+
 export default function setup(): () => void {
   const before = process.env.TMPDIR
+  removeLeftOvers(tmpdir())
   // Without capitals, which buildah takes for no part of a path.
   const folder = join(tmpdir(), `lamella-run-${process.pid}-${Date.now().toString(36)}`)
   mkdirSync(folder)
