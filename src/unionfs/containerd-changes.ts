@@ -6,6 +6,8 @@ import { diffTrees, sameInode } from './diff.js'
 import type { TreeNode } from './node.js'
 import type { Tree } from './tree.js'
 
+const CAPABILITY = 'security.capability'
+
 /**
  * What makes `upper` out of `lower`, in whole seconds. A directory is changed when its mode or owner is; its time alone
  * is no change. The directories above a change come along, changed or not, with the times they have now; the root never
@@ -20,7 +22,7 @@ export function containerdChanges(lower: Tree, upper: Tree): Changeset {
     if (written.has(path)) return
     addDirectory(parentOf(path))
     written.add(path)
-    out.push({ kind: 'put', path, node: inWholeSeconds(upper.lookup(path)!) })
+    out.push({ kind: 'put', path, node: asWritten(upper.lookup(path)!) })
   }
   for (const change of realChanges(lower, diffTrees(lower, upper))) {
     const above = parentOf(change.path)
@@ -43,7 +45,7 @@ function* realChanges(lower: Tree, changes: Changeset): Iterable<Change> {
       continue
     }
     const { path } = change
-    const node = inWholeSeconds(change.node)
+    const node = asWritten(change.node)
     const isNew = node.kind === 'dir' ? opaque.has(path) : node === change.node
     const before = isNew ? undefined : lower.lookup(path)
     if (before !== undefined && isSame(before, node)) continue
@@ -58,7 +60,12 @@ function isSame(before: TreeNode, after: TreeNode): boolean {
   return before.kind === 'dir' && sameInode(before, after.with({ mtimeSec, mtimeNsec }))
 }
 
-/** Times before 1970 are cut towards the past, as their whole seconds are. */
-function inWholeSeconds(node: TreeNode): TreeNode {
-  return node.mtimeNsec === 0 ? node : node.with({ mtimeNsec: 0 })
+/** What a layer says of a node: no fractions of seconds, and of its extended attributes only capabilities. */
+function asWritten(node: TreeNode): TreeNode {
+  const { xattrs } = node
+  const kept = xattrs === undefined || [...xattrs.keys()].every((name) => name === CAPABILITY)
+  // Times before 1970 are cut towards the past, as their whole seconds are.
+  if (kept) return node.mtimeNsec === 0 ? node : node.with({ mtimeNsec: 0 })
+  const value = xattrs.get(CAPABILITY)
+  return node.with({ mtimeNsec: 0, xattrs: value === undefined ? undefined : new Map([[CAPABILITY, value]]) })
 }

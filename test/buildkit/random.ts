@@ -65,7 +65,7 @@ function randomTree(dice: Dice, options: TreeOptions): FolderText {
     } else if (kind < 0.5) {
       out[path] = [...time, `->${dice.of(LINKS)}`].join(' ')
     } else if (kind < 0.57 && files.length > 0) out[path] = `same=${dice.of(files)}`
-    else if (kind < 0.6 && options.special) out[path] = dice.of(['fifo', 'sock', 'char=1:3'])
+    else if (kind < 0.6 && options.special) out[path] = dice.of(['fifo', 'char=1:3'])
     else {
       if (dice.chance(0.4)) words.push(dice.of(MODES))
       out[path] = [...words, ...owner, ...time, dice.of(TEXTS)].join(' ')
