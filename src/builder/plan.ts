@@ -337,21 +337,18 @@ function askedPlatform(image: Platform, asked: Platform): Platform {
   return { ...image, ...Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== '')) }
 }
 
-/** SOURCE_DATE_EPOCH as the number that it means, wherever it is declared; an empty one is none. */
+/** SOURCE_DATE_EPOCH as the number that it means, wherever it is declared; an empty one stays as it is. */
 function withEpoch(
   globalArgs: EnvList,
   buildArgs: ReadonlyMap<string, string>,
 ): { readonly globalArgs: EnvList; readonly buildArgs: ReadonlyMap<string, string> } {
   const name = 'SOURCE_DATE_EPOCH'
-  const value = buildArgs.get(name) ?? globalArgs.get(name)
-  if (value === undefined) return { globalArgs, buildArgs }
-  const epoch = epochOf(value)
+  const epoch = epochOf(buildArgs.get(name) ?? globalArgs.get(name))
+  if (epoch === undefined) return { globalArgs, buildArgs }
   const given = new Map(buildArgs)
-  if (epoch === undefined) given.delete(name)
-  else if (given.has(name)) given.set(name, String(epoch))
-  if (globalArgs.get(name) === undefined) return { globalArgs, buildArgs: given }
-  const globals = epoch === undefined ? globalArgs.delete(name) : globalArgs.set(name, String(epoch))
-  return { globalArgs: globals, buildArgs: given }
+  if (given.has(name)) given.set(name, String(epoch))
+  const isGlobal = globalArgs.get(name) !== undefined
+  return { globalArgs: isGlobal ? globalArgs.set(name, String(epoch)) : globalArgs, buildArgs: given }
 }
 
 /** ARG lines before the first FROM, on top of the automatic arguments; later defaults see earlier values. */

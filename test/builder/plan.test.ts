@@ -165,10 +165,10 @@ describe('ARG', () => {
       '7',
     ],
     [
-      'an empty SOURCE_DATE_EPOCH is none',
+      'an empty SOURCE_DATE_EPOCH is none, but an argument',
       'FROM base\nARG SOURCE_DATE_EPOCH\nRUN env SOURCE_DATE_EPOCH',
       { SOURCE_DATE_EPOCH: '' },
-      '(unset)',
+      '',
     ],
     [
       'automatic ones can be overridden',

@@ -187,13 +187,19 @@ function filesOfTar(bytes: Buffer): Map<string, Buffer> {
   return files
 }
 
-/** Names of files and directories, these with a slash. */
+/** Names of files and directories, these with a slash; PAX headers give the names that are not ASCII. */
 function namesOfTar(bytes: Buffer): string[] {
   const names: string[] = []
+  let path: string | undefined
   for (let at = 0; at + 512 <= bytes.length && bytes[at] !== 0;) {
     const name = bytes.toString('utf8', at, at + 100).replace(/\0.*$/s, '')
     const size = parseInt(bytes.toString('ascii', at + 124, at + 136), 8) || 0
-    names.push(name)
+    if (bytes[at + 156] === 0x78) {
+      path = /^[0-9]+ path=(.*)$/m.exec(bytes.toString('utf8', at + 512, at + 512 + size))?.[1]
+    } else {
+      names.push(path ?? name)
+      path = undefined
+    }
     at += 512 + Math.ceil(size / 512) * 512
   }
   return names

@@ -129,6 +129,11 @@ class Words {
     this.#inWord = true
   }
 
+  /** Loses what the word holds so far. */
+  forget(): void {
+    this.#word = ''
+  }
+
   finish(): string[] {
     if (this.#word !== '') this.#done.push(this.#word)
     this.#word = ''
@@ -145,6 +150,7 @@ class Expander {
   readonly #escape: Escape
   readonly #options: ExpandOptions
   #rawEscapes: boolean
+  #words: Words | undefined
   #at = 0
   #depth = 0
 
@@ -161,6 +167,7 @@ class Expander {
 
   /** Expands to the end of the text. */
   run(words: Words | undefined): string {
+    this.#words = words
     const result = this.#until(undefined, this.#rawEscapes, words)
     if (result.length > LENGTH_MAX) throw this.#error('the result is longer than 16 MiB')
     return result
@@ -342,6 +349,8 @@ class Expander {
 
   /** The word after an operator. Whatever goes wrong at the end of the text is told as the missing delimiter. */
   #operand(stop: string, rawEscapes: boolean, missing: string): string {
+    // BuildKit 0.25 reads the operand into the buffer of the word around it: in a list, `7${p:-8}` is `8`.
+    this.#words?.forget()
     try {
       return this.#until(stop, rawEscapes)
     } catch (error) {
