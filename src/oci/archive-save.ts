@@ -1,14 +1,14 @@
 // Writing images into archives: docker save's form of today, which is an OCI layout with a `manifest.json` beside it and
 // uncompressed layers, and OCI archives. The same images and options give the same bytes.
 import { canonicalJson, describe, MEDIA_TYPES, REF_NAME_ANNOTATION, type Descriptor } from '../descriptor.js'
-import { createDigester, digestOfUncompressed, hexOf, type Digest } from '../digest.js'
-import { StoreError, throwIfAborted } from '../errors.js'
+import { digestOfUncompressed, hexOf, type Digest } from '../digest.js'
+import { throwIfAborted } from '../errors.js'
 import {
   compressStream,
   openBlob,
   openLayerBlob,
   readBlob,
-  type BlobReader,
+  type BlobInfo,
   type Compression,
   type Store,
 } from '../store/index.js'
@@ -35,10 +35,8 @@ export interface ImageToSave {
 }
 
 type Member =
-  | { readonly path: string; readonly bytes: Uint8Array }
-  | { readonly path: string; readonly reader: BlobReader }
+  { readonly path: string; readonly bytes: Uint8Array } | { readonly path: string; readonly blob: BlobInfo }
 
-const CHUNK_BYTES = 1 << 20
 const LAYER_TYPES: Readonly<Record<Compression, string>> = {
   none: MEDIA_TYPES.layer,
   gzip: MEDIA_TYPES.layerGzip,
@@ -58,7 +56,7 @@ export async function* saveArchive(
 ): AsyncIterable<Uint8Array> {
   const lease = await store.leases.create()
   try {
-    yield* packMembers(await planMembers(store, images, options, lease.id), options)
+    yield* packMembers(store, await planMembers(store, images, options, lease.id), options)
   } finally {
     await store.leases.release(lease.id)
   }
@@ -79,10 +77,10 @@ export async function saveLayout(
   const lease = await store.leases.create()
   try {
     const plan = await planImages(store, images, { ...options, format: 'oci-archive' }, lease.id)
-    for (const [digest, reader] of plan.layers) {
+    for (const { digest, size } of plan.layers.values()) {
       throwIfAborted(options.signal)
       if ((await target.blobs.stat(digest)) === undefined) {
-        await target.blobs.put(chunksOf(reader), { digest, size: reader.size }, { signal: options.signal })
+        await target.blobs.put(store.blobs.get(digest), { digest, size }, { signal: options.signal })
       }
     }
     // Children before parents: configs stand before the manifests that name them.
@@ -105,7 +103,8 @@ interface PlannedImage {
 interface SavePlan {
   /** Configs before the manifests that name them. */
   readonly documents: ReadonlyMap<Digest, Uint8Array>
-  readonly layers: ReadonlyMap<Digest, BlobReader>
+  /** As they leave: each once, however many images share it. */
+  readonly layers: ReadonlyMap<Digest, BlobInfo>
   readonly images: readonly PlannedImage[]
 }
 
@@ -116,7 +115,7 @@ async function planImages(
   lease: string,
 ): Promise<SavePlan> {
   const documents = new Map<Digest, Uint8Array>()
-  const layers = new Map<Digest, BlobReader>()
+  const layers = new Map<Digest, BlobInfo>()
   const planned: PlannedImage[] = []
   const compression = options.compression ?? (options.format === 'docker-archive' ? 'none' : undefined)
   for (const { descriptor, names } of images) {
@@ -124,8 +123,8 @@ async function planImages(
     const out: Descriptor[] = []
     for (const layer of image.layers) {
       const prepared = await prepareLayer(store, layer, compression, options, lease)
-      layers.set(prepared.descriptor.digest, prepared.reader)
-      out.push(prepared.descriptor)
+      layers.set(prepared.digest, await blobInfo(store, prepared.digest))
+      out.push(prepared)
     }
     documents.set(image.manifest.config.digest, await readBlob(store.blobs, image.manifest.config.digest))
     const isSame = out.every((layer, i) => layer.digest === image.manifest.layers[i]!.digest)
@@ -159,7 +158,7 @@ async function planMembers(
   ]
   if (options.format === 'docker-archive') members.push(...dockerMembers(plan.images))
   for (const [digest, bytes] of plan.documents) members.push({ path: blobPath(digest), bytes })
-  for (const [digest, reader] of plan.layers) members.push({ path: blobPath(digest), reader })
+  for (const blob of plan.layers.values()) members.push({ path: blobPath(blob.digest), blob })
   return members
 }
 
@@ -208,52 +207,37 @@ async function prepareLayer(
   compression: Compression | undefined,
   options: SaveOptions,
   lease: string,
-): Promise<{ descriptor: Descriptor; reader: BlobReader }> {
+): Promise<Descriptor> {
   throwIfAborted(options.signal)
   const { descriptor, diffID } = layer
-  if (compression === undefined) return { descriptor, reader: await openBlob(store.blobs, descriptor.digest) }
+  if (compression === undefined) return descriptor
   const plain = await openLayerBlob(store, descriptor, diffID)
   if (compression === 'none') {
-    return {
-      descriptor: { mediaType: LAYER_TYPES.none, digest: digestOfUncompressed(diffID), size: plain.size },
-      reader: plain,
-    }
+    return { mediaType: LAYER_TYPES.none, digest: digestOfUncompressed(diffID), size: plain.size }
   }
-  const compressed = compressStream(chunksOf(plain), compression, options.level)
+  const compressed = compressStream(store.blobs.get(plain.digest), compression, options.level)
   const { digest, size } = await store.blobs.put(compressed, undefined, { signal: options.signal })
   await store.leases.add(lease, [digest])
-  return {
-    descriptor: { mediaType: LAYER_TYPES[compression], digest, size },
-    reader: await openBlob(store.blobs, digest),
-  }
+  return { mediaType: LAYER_TYPES[compression], digest, size }
 }
 
-/** The whole blob, verified: what leaves the store is what its digest says. @throws StoreError DIGEST_MISMATCH */
-function* chunksOf(reader: BlobReader): Iterable<Uint8Array> {
-  const digester = createDigester()
-  for (let at = 0; at < reader.size; at += CHUNK_BYTES) {
-    const chunk = reader.read(at, Math.min(CHUNK_BYTES, reader.size - at))
-    digester.update(chunk)
-    yield chunk
-  }
-  const actual = digester.digest()
-  if (actual === reader.digest) return
-  throw new StoreError(
-    'DIGEST_MISMATCH',
-    `blob ${reader.digest} is damaged: its bytes have digest ${actual}`,
-    {
-      data: { expected: reader.digest, actual },
-    },
-  )
+/** What the store has, whatever a descriptor says. @throws StoreError BLOB_NOT_FOUND */
+async function blobInfo(store: Store, digest: Digest): Promise<BlobInfo> {
+  const { size } = await openBlob(store.blobs, digest)
+  return { digest, size }
 }
 
 const FOLDERS = ['blobs', 'blobs/sha256']
 const EPOCH = new Date(0)
 
-async function* packMembers(members: readonly Member[], options: SaveOptions): AsyncIterable<Uint8Array> {
+async function* packMembers(
+  store: Store,
+  members: readonly Member[],
+  options: SaveOptions,
+): AsyncIterable<Uint8Array> {
   const { pack } = await import('tar-stream')
   const archive = pack()
-  const writing = writeMembers(archive, members, options)
+  const writing = writeMembers(store, archive, members, options)
   // A failure reaches the reader through the stream; without this it would also be an unhandled rejection.
   writing.catch((error: Error) => archive.destroy(error))
   let written = 0
@@ -265,14 +249,16 @@ async function* packMembers(members: readonly Member[], options: SaveOptions): A
   await writing
 }
 
+/** Blobs are verified while they pass: what leaves the store is what its digest says. */
 async function writeMembers(
+  store: Store,
   archive: import('tar-stream').Pack,
   members: readonly Member[],
   options: SaveOptions,
 ): Promise<void> {
   for (const path of FOLDERS) archive.entry({ name: path, type: 'directory', mode: 0o755, mtime: EPOCH })
   for (const member of members) {
-    const size = 'bytes' in member ? member.bytes.byteLength : member.reader.size
+    const size = 'bytes' in member ? member.bytes.byteLength : member.blob.size
     const entry = archive.entry({ name: member.path, size, mode: 0o444, mtime: EPOCH })
     const done = new Promise<void>((resolve, reject) => {
       entry.on('finish', () => resolve())
@@ -280,7 +266,7 @@ async function writeMembers(
     })
     // A blob that turns out to be damaged ends the loop below before anyone waits for this.
     done.catch(() => {})
-    for (const chunk of 'bytes' in member ? [member.bytes] : chunksOf(member.reader)) {
+    for await (const chunk of 'bytes' in member ? [member.bytes] : store.blobs.get(member.blob.digest)) {
       throwIfAborted(options.signal)
       // oxlint-disable-next-line no-loop-func -- one entry at a time: the archive's format knows no other way
       if (!entry.write(chunk)) await new Promise<void>((resolve) => entry.once('drain', () => resolve()))
