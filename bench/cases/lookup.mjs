@@ -9,9 +9,9 @@ export const group = 'lookup'
 
 const LAYER = 'application/vnd.oci.image.layer.v1.tar'
 
-/** A digest that depends on nothing but its number. */
+/** A digest that depends on nothing but its number; one string, as a hash gives it, not a chain of pieces. */
 function digest(kind, i) {
-  return `sha256:${kind}${i.toString(16).padStart(64 - kind.length, '0')}`
+  return Buffer.from(`sha256:${kind}${i.toString(16).padStart(64 - kind.length, '0')}`).toString('latin1')
 }
 
 /** Step `i`: what it stands on, what it is, and the layer that it gave. */
