@@ -2,7 +2,7 @@
 // uncompressed layers, and OCI archives. The same images and options give the same bytes.
 import { canonicalJson, describe, MEDIA_TYPES, REF_NAME_ANNOTATION, type Descriptor } from '../descriptor.js'
 import { digestOfUncompressed, hexOf, type Digest } from '../digest.js'
-import { throwIfAborted } from '../errors.js'
+import { StoreError, throwIfAborted } from '../errors.js'
 import {
   compressStream,
   openBlob,
@@ -215,10 +215,21 @@ async function prepareLayer(
   if (compression === 'none') {
     return { mediaType: LAYER_TYPES.none, digest: digestOfUncompressed(diffID), size: plain.size }
   }
-  const compressed = compressStream(store.blobs.get(plain.digest), compression, options.level)
+  const compressed = compressStream(bytesOf(store, plain.digest), compression, options.level)
   const { digest, size } = await store.blobs.put(compressed, undefined, { signal: options.signal })
   await store.leases.add(lease, [digest])
   return { mediaType: LAYER_TYPES[compression], digest, size }
+}
+
+/** A whole blob, verified while it passes. @throws StoreError DIGEST_MISMATCH, after the last chunk at the latest */
+async function* bytesOf(store: Store, digest: Digest): AsyncIterable<Uint8Array> {
+  try {
+    yield* store.blobs.get(digest)
+  } catch (error) {
+    if (!(error instanceof StoreError) || error.code !== 'DIGEST_MISMATCH') throw error
+    const { data } = error
+    throw new StoreError(error.code, `blob ${digest} is damaged: ${error.message}`, { data, cause: error })
+  }
 }
 
 /** What the store has, whatever a descriptor says. @throws StoreError BLOB_NOT_FOUND */
@@ -266,7 +277,7 @@ async function writeMembers(
     })
     // A blob that turns out to be damaged ends the loop below before anyone waits for this.
     done.catch(() => {})
-    for await (const chunk of 'bytes' in member ? [member.bytes] : store.blobs.get(member.blob.digest)) {
+    for await (const chunk of 'bytes' in member ? [member.bytes] : bytesOf(store, member.blob.digest)) {
       throwIfAborted(options.signal)
       // oxlint-disable-next-line no-loop-func -- one entry at a time: the archive's format knows no other way
       if (!entry.write(chunk)) await new Promise<void>((resolve) => entry.once('drain', () => resolve()))
