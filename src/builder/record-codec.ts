@@ -172,12 +172,9 @@ function readLayerRef(input: Reader): LayerRef {
   const mediaType = type === 0 ? input.text() : (KNOWN_TYPES[type] ?? '')
   const count = input.count()
   if (count === 0) return { descriptor: { mediaType, digest, size }, diffID }
-  const annotations: Record<string, string> = {}
-  for (let i = 0; i < count; i++) {
-    const name = input.text()
-    annotations[name] = input.text()
-  }
-  return { descriptor: { mediaType, digest, size, annotations }, diffID }
+  const pairs: [name: string, value: string][] = []
+  for (let i = 0; i < count; i++) pairs.push([input.text(), input.text()])
+  return { descriptor: { mediaType, digest, size, annotations: Object.fromEntries(pairs) }, diffID }
 }
 
 /** Ids side by side, as a link's value holds them. */

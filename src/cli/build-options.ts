@@ -22,15 +22,20 @@ import { limits } from './limits.js'
 
 /** `NAME=VALUE`; `NAME` alone takes the value of our own environment, and is left out when it has none there. */
 export function pairs(args: Arguments, option: string, env: Io['env']): Record<string, string> {
-  const out: Record<string, string> = {}
+  const out = new Map<string, string>()
   for (const text of args.strings(option)) {
     const at = text.indexOf('=')
     const name = at === -1 ? text : text.slice(0, at)
     if (name === '') throw new UsageError(`--${option} ${text}: expected NAME=VALUE`)
-    const value = at === -1 ? env[name] : text.slice(at + 1)
-    if (value !== undefined) out[name] = value
+    const value = at === -1 ? variableOf(env, name) : text.slice(at + 1)
+    if (value !== undefined) out.set(name, value)
   }
-  return out
+  return Object.fromEntries(out)
+}
+
+/** A variable of our own environment; `constructor` is none, although every object has one. */
+export function variableOf(env: Io['env'], name: string): string | undefined {
+  return Object.hasOwn(env, name) ? env[name] : undefined
 }
 
 /** `--label NAME[=VALUE]`; a name alone has the empty value, as with docker. */
@@ -114,38 +119,39 @@ async function loadExecutor(path: string): Promise<Executor> {
 
 /** `id=NAME[,src=FILE|,env=VARIABLE]`, as docker build takes it. */
 function secrets(args: Arguments, env: Io['env']): Record<string, Uint8Array | string> {
-  const out: Record<string, Uint8Array | string> = {}
+  const out = new Map<string, Uint8Array | string>()
   for (const text of args.strings('secret')) {
     const given = fields(text, 'secret')
     const id = given.get('id')
     if (id === undefined) throw new UsageError(`--secret ${text}: expected id=NAME[,src=FILE|,env=VARIABLE]`)
     const file = given.get('src') ?? given.get('source')
-    const variable = given.get('env') ?? (file === undefined && env[id] !== undefined ? id : undefined)
+    const variable =
+      given.get('env') ?? (file === undefined && variableOf(env, id) !== undefined ? id : undefined)
     if (variable === undefined) {
-      out[id] = readFileSync(file ?? id)
+      out.set(id, readFileSync(file ?? id))
       continue
     }
-    const value = env[variable]
+    const value = variableOf(env, variable)
     if (value === undefined) throw new UsageError(`--secret ${text}: ${variable} is not set`)
-    out[id] = value
+    out.set(id, value)
   }
-  return out
+  return Object.fromEntries(out)
 }
 
 /** `ID[=SOCKET|KEY[,KEY]]`; an id alone is our own agent, as docker build has it. */
 async function agents(args: Arguments, env: Io['env']): Promise<Record<string, SshAgent>> {
-  const out: Record<string, SshAgent> = {}
+  const out = new Map<string, SshAgent>()
   for (const text of args.strings('ssh')) {
     const [, id = '', list = ''] = /^([^=]*)=?(.*)$/s.exec(text) ?? []
     const name = id === '' ? 'default' : id
-    if (Object.hasOwn(out, name)) throw new UsageError(`--ssh ${text}: ${name} is given twice`)
+    if (out.has(name)) throw new UsageError(`--ssh ${text}: ${name} is given twice`)
     const paths = list === '' ? [env.SSH_AUTH_SOCK ?? ''] : list.split(',')
     if (paths.includes('')) {
       throw new UsageError(`--ssh ${text}: expected ID=SOCKET or ID=KEY, or SSH_AUTH_SOCK to be set`)
     }
-    out[name] = await openSshAgent(paths)
+    out.set(name, await openSshAgent(paths))
   }
-  return out
+  return Object.fromEntries(out)
 }
 
 /** `type=local,src=DIR[,tag=NAME]`; an image's name is its inline cache. */

@@ -14,7 +14,7 @@ import {
   type RunOptions,
 } from 'lamella/containers'
 import type { Store } from 'lamella/store'
-import { executors, extraHosts, labelsOf, pairs, readAll } from './build-options.js'
+import { executors, extraHosts, labelsOf, pairs, readAll, variableOf } from './build-options.js'
 import { type Arguments, type Io, type OptionSpec, UsageError } from './command.js'
 import { formatError } from './errors.js'
 import { LIMIT_OPTIONS, limits } from './limits.js'
@@ -161,17 +161,16 @@ function hostPair(text: string): readonly [name: string, address: string] {
 
 /** `--env-file`, and `--env` over it. */
 export function environment(args: Arguments, io: Io): Record<string, string> {
-  const out: Record<string, string> = {}
-  for (const path of args.strings('env-file')) Object.assign(out, envFile(path, io.env))
-  return Object.assign(out, pairs(args, 'env', io.env))
+  const files = args.strings('env-file').flatMap((path) => envFile(path, io.env))
+  return Object.fromEntries([...files, ...Object.entries(pairs(args, 'env', io.env))])
 }
 
 /**
  * Lines of `NAME=VALUE`, as they stand, without quotes or expansion; `NAME` alone takes our value, `#` begins a comment line.
  * @see docker/cli pkg/kvfile
  */
-function envFile(path: string, env: Io['env']): Record<string, string> {
-  const out: Record<string, string> = {}
+function envFile(path: string, env: Io['env']): [name: string, value: string][] {
+  const out: [name: string, value: string][] = []
   for (const [i, raw] of readFileSync(path, 'utf8')
     .replace(/^\ufeff/, '')
     .split(/\r?\n/)
@@ -185,8 +184,8 @@ function envFile(path: string, env: Io['env']): Record<string, string> {
         `--env-file ${path}, line ${i + 1}: ${JSON.stringify(name)} is no name of a variable`,
       )
     }
-    const value = at === -1 ? env[name] : line.slice(at + 1)
-    if (value !== undefined) out[name] = value
+    const value = at === -1 ? variableOf(env, name) : line.slice(at + 1)
+    if (value !== undefined) out.push([name, value])
   }
   return out
 }

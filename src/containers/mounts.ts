@@ -64,7 +64,7 @@ export function parseMountFlag(text: string): MountRequest {
   for (const field of text.split(',')) {
     const at = field.indexOf('=')
     const key = (at === -1 ? field : field.slice(0, at)).trim().toLowerCase()
-    const name = FIELD_NAMES[key]
+    const name = FIELD_NAMES.get(key)
     if (name === undefined) throw invalid(text, `unknown field ${JSON.stringify(key)}`)
     fields.set(name, at === -1 ? 'true' : field.slice(at + 1))
   }
@@ -90,17 +90,19 @@ export function parseMountFlag(text: string): MountRequest {
   return { type, volume, target, readOnly, noCopy }
 }
 
-const FIELD_NAMES: Readonly<Record<string, string>> = {
-  type: 'type',
-  source: 'source',
-  src: 'source',
-  target: 'target',
-  dst: 'target',
-  destination: 'target',
-  readonly: 'readonly',
-  ro: 'readonly',
-  'volume-nocopy': 'volume-nocopy',
-}
+const FIELD_NAMES: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    type: 'type',
+    source: 'source',
+    src: 'source',
+    target: 'target',
+    dst: 'target',
+    destination: 'target',
+    readonly: 'readonly',
+    ro: 'readonly',
+    'volume-nocopy': 'volume-nocopy',
+  }),
+)
 
 /** Absolute, without `.`, `..` and double slashes. @throws ContainerError MOUNT_INVALID */
 export function mountTarget(path: string, text = path): string {

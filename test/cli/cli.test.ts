@@ -500,6 +500,19 @@ describe('why, what if, and mistakes', () => {
     )
   })
 
+  test('names that every object has are names like any other: __proto__, constructor', () => {
+    dockerfile(
+      'FROM scratch\nARG __proto__ constructor=d hasOwnProperty\nENV __proto__=$__proto__ toString=$constructor$hasOwnProperty\n' +
+        'LABEL constructor=$toString\nVOLUME ["/__proto__"]\nCOPY a /__proto__\n',
+    )
+    const given = ['--build-arg', '__proto__=P', '--build-arg', 'hasOwnProperty', '--label', '__proto__=L']
+    for (let i = 0; i < 2; i++) ok(['build', '-q', '-t', 'odd', ...given, context])
+    const [{ config }] = JSON.parse(ok(['inspect', 'odd']).stdout) as [{ config: { config: object } }]
+    expect(JSON.stringify(config.config)).toContain('"__proto__=P","toString=d"')
+    expect(JSON.stringify(config.config)).toContain('"Labels":{"__proto__":"L","constructor":"d"}')
+    expect(JSON.stringify(config.config)).toContain('"Volumes":{"/__proto__":{}}')
+  })
+
   test('a here-document of COPY is told apart by its content', () => {
     dockerfile('FROM scratch\nARG V=1\nCOPY <<E /x\nv=$V\nE\n')
     ok(['build', '-q', context])

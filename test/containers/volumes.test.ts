@@ -64,10 +64,14 @@ describe('--mount', () => {
     ['type=tmpfs,target=/d', { type: 'tmpfs', target: '/d' }],
   ])('%s', (flag, want) => expect(parseMountFlag(flag)).toMatchObject(want))
 
-  test.each(['type=volume', 'type=bind,target=/d', 'type=what,target=/d', 'target=/d,color=red'])(
-    '%s',
-    (flag) =>
-      expect(() => parseMountFlag(flag)).toThrow(expect.objectContaining({ code: 'MOUNT_INVALID' }) as Error),
+  test.each([
+    'type=volume',
+    'type=bind,target=/d',
+    'type=what,target=/d',
+    'target=/d,color=red',
+    'target=/d,constructor=x',
+  ])('%s', (flag) =>
+    expect(() => parseMountFlag(flag)).toThrow(expect.objectContaining({ code: 'MOUNT_INVALID' }) as Error),
   )
 })
 

@@ -69,6 +69,31 @@ describe('bytes of a record', () => {
     )
   })
 
+  test('names of annotations that every object has', () => {
+    const annotations = Object.fromEntries([
+      ['__proto__', 'a'],
+      ['constructor', 'b'],
+    ])
+    const stored = {
+      layers: [
+        {
+          descriptor: { mediaType: 'x', digest: digest('l'), size: 1, annotations },
+          diffID: digest('d') as string as DiffID,
+        },
+      ],
+      createdMs: 1,
+      lastUsedMs: 2,
+      useCount: 3,
+      costMs: 4,
+      costBytes: 5,
+    }
+    const bytes = encodeKeyRecord({ digest: digest('k'), inputs: [], result: stored })
+    expect(Object.entries(decodeKeyRecord(bytes)!.result!.layers[0]!.descriptor.annotations!)).toEqual([
+      ['__proto__', 'a'],
+      ['constructor', 'b'],
+    ])
+  })
+
   test('a record that is cut short, or of another version, is no record (law)', () => {
     fc.assert(
       fc.property(anyRecord, fc.nat(), (value, at) => {
