@@ -1,14 +1,16 @@
 // Why a step was a hit or a miss: its definition and inputs held against the nearest earlier run of the same step, down to
 // the file, variable or earlier step that made the difference, and to the first cause of a cascade.
+import type { Digest } from '../digest.js'
 import type { Env } from '../env.js'
 import { systemEnv } from '../env.js'
 import type { Store } from '../store/index.js'
-import { CacheStore } from './cache.js'
+import { CacheStore, type KeyId } from './cache.js'
 import { diffManifests, type FileDifference } from './content-manifest.js'
 import { contentEntriesOf } from './contenthash.js'
 import type { StepId } from './progress.js'
 import type { StepInput, StepOutcome, StepReport } from './solve-types.js'
 import { shortened, StepMemory, type RememberedInput, type RememberedStep } from './step-memory.js'
+import type { Op } from './vertex.js'
 
 /**
  * - `first-time`: nothing like this step was run before
@@ -16,7 +18,8 @@ import { shortened, StepMemory, type RememberedInput, type RememberedStep } from
  * - `file`: something that the step reads
  * - `content`: what the step reads, without a record of what it was
  * - `base-image`: the image that the stage starts from
- * - `input`: an input is not the one that it was, though it did not have to be made again
+ * - `input`: an input is not the one that it was, though it did not have to be made again; `reasons` are what differs between
+ *   the two, as far as their runs are remembered
  * - `earlier-step`: an input had to be made again; `step` says which
  * - `result-gone`: it was run before just so, but its layers are no longer in the store
  * - `no-cache`: nobody looked
@@ -33,7 +36,13 @@ export type Reason =
   | ({ readonly kind: 'file' } & FileDifference)
   | { readonly kind: 'content'; readonly name: string }
   | { readonly kind: 'base-image'; readonly before: string; readonly after: string }
-  | { readonly kind: 'input'; readonly name: string; readonly before: string }
+  | {
+      readonly kind: 'input'
+      readonly step: StepId | undefined
+      readonly name: string
+      readonly before: string
+      readonly reasons: readonly Reason[]
+    }
   | { readonly kind: 'earlier-step' | 'undecided'; readonly step: StepId; readonly name: string }
 
 export interface Explanation {
@@ -42,7 +51,10 @@ export interface Explanation {
   readonly outcome: StepOutcome
   /** Empty for a hit. The most telling first. */
   readonly reasons: readonly Reason[]
-  /** The step at which the trouble began: this one itself, unless one that it stands on missed. `undefined` for a hit. */
+  /**
+   * The step at which the trouble began: this one itself, unless what it stands on missed, or is not what it was. `undefined`
+   * for a hit.
+   */
   readonly cause: StepId | undefined
   /** What the step cost when it last ran before this build; what it cost now is in its report. */
   readonly cost: { readonly ms: number; readonly bytes: number } | undefined
@@ -70,6 +82,14 @@ export function explainStep(
   return new Explainer(steps, options).explain(step)
 }
 
+type Change = Extract<Reason, { kind: 'changed' }>
+
+/** Why a step is not the one that it was, and the key of the step at which they part. */
+interface Parting {
+  readonly reasons: readonly Reason[]
+  readonly key: KeyId
+}
+
 class Explainer {
   readonly #steps: readonly StepReport[]
   readonly #memory: StepMemory
@@ -95,16 +115,31 @@ class Explainer {
     const quiet = outcome === 'hit' || vertex.op.kind === 'local'
     const before = quiet ? undefined : this.#nearest(report)
     const reasons = quiet ? [] : this.#reasons(report, before)
-    const follows = quiet ? undefined : this.#followed(report)
     const cost = before?.again ?? before
     return {
       step,
       name: vertex.label.name,
       outcome,
       reasons,
-      cause: quiet ? undefined : follows === undefined ? step : (this.explain(follows).cause ?? follows.step),
+      cause: quiet ? undefined : this.#causeOf(report, before),
       cost: cost === undefined ? undefined : { ms: cost.costMs, bytes: cost.costBytes },
     }
+  }
+
+  #causeOf(report: StepReport, before: RememberedStep | undefined): StepId {
+    const follows = this.#followed(report, before)
+    if (follows !== undefined) return this.explain(follows).cause ?? follows.step
+    if (report.outcome === 'off' || before === undefined) return report.step
+    for (const [i, input] of report.inputs.entries()) {
+      const parting = this.#partingOf(input, before.inputs[i])
+      if (parting !== undefined)
+        return this.#stepUnder(parting.key) ?? this.#reportOf(input)?.step ?? report.step
+    }
+    return report.step
+  }
+
+  #stepUnder(key: KeyId): StepId | undefined {
+    return this.#steps.find((step) => step.key === key)?.step
   }
 
   /** The earlier run that differs least; runs in the same place come before runs elsewhere. */
@@ -126,8 +161,10 @@ class Explainer {
   #best(report: StepReport, candidates: readonly RememberedStep[]): RememberedStep | undefined {
     let best: RememberedStep | undefined
     let least = Infinity
+    const after = preimageOf(report)
     for (const candidate of candidates) {
-      const distance = definitionChanges(candidate, report).length * 4 + inputDistance(candidate, report)
+      const distance =
+        definitionChanges(candidate.preimage, after).length * 4 + inputDistance(candidate, report)
       if (distance < least) [best, least] = [candidate, distance]
     }
     return best
@@ -135,25 +172,33 @@ class Explainer {
 
   #reasons(report: StepReport, before: RememberedStep | undefined): Reason[] {
     if (report.outcome === 'off') return [{ kind: 'no-cache' }]
-    const follows = this.#followed(report)
+    const follows = this.#followed(report, before)
     const undecided = report.outcome === 'unknown' && follows !== undefined
     if (undecided) return [{ kind: 'undecided', step: follows.step, name: follows.vertex.label.name }]
     const after: Reason[] = follows === undefined ? [] : [earlier(follows)]
     if (before === undefined) return [{ kind: 'first-time' }, ...after]
-    const changes = definitionChanges(before, report)
+    const changes = definitionChanges(before.preimage, preimageOf(report))
     if (report.vertex.op.kind === 'image' && changes.length > 0) return [imageChange(before, report)]
-    const out: Reason[] = [...changes]
-    report.inputs.forEach((input, i) => out.push(...this.#inputReasons(input, before.inputs[i])))
-    out.push(...after)
+    const found = report.inputs.flatMap((input, i) => this.#inputReasons(input, before.inputs[i]))
+    const out = [
+      ...keyedChanges(report.vertex.op.kind, changes, found.length + after.length),
+      ...found,
+      ...after,
+    ]
     return out.length > 0 ? out : [{ kind: 'result-gone' }]
   }
 
-  /** The first input by definition that had to be made again, if any. */
-  #followed(report: StepReport): StepReport | undefined {
+  /**
+   * The first input that had to be made again, if any. One that is known by its content counts where that content is another
+   * than before: a stage that was built again to the same files causes nothing.
+   */
+  #followed(report: StepReport, before: RememberedStep | undefined): StepReport | undefined {
     for (const [i, input] of report.inputs.entries()) {
-      if (report.map?.deps[i]?.content !== undefined && report.outcome !== 'unknown') continue
       const step = this.#reportOf(input)
-      if (step !== undefined && step.outcome !== 'hit' && step.vertex.op.kind !== 'local') return step
+      if (step === undefined || step.outcome === 'hit' || step.vertex.op.kind === 'local') continue
+      if (report.map?.deps[i]?.content === undefined || report.outcome === 'unknown') return step
+      const was = before?.inputs[i]?.content
+      if (was !== undefined && input.content !== undefined && was !== input.content) return step
     }
     return undefined
   }
@@ -174,17 +219,68 @@ class Explainer {
     if (input.vertex.op.kind === 'image' && before.kind === 'image') {
       return [{ kind: 'base-image', before: before.name, after: name }]
     }
-    return input.keys.length === 0 ? [] : [{ kind: 'input', name, before: before.name }]
+    if (input.keys.length === 0) return []
+    const reasons = this.#partingOf(input, before)?.reasons ?? []
+    return [{ kind: 'input', step: step?.step, name, before: before.name, reasons }]
   }
 
   #fileReasons(input: StepInput, before: RememberedInput): Reason[] {
     const { result, content } = input
-    const was = this.#memory.manifest(before.content!)
     const is = (result && contentEntriesOf(result, content!)) ?? this.#memory.manifest(content!)
+    return this.#fileDifferences(before.content!, is, input.vertex.label.name)
+  }
+
+  #fileDifferences(
+    before: Digest,
+    is: Parameters<typeof diffManifests>[1] | undefined,
+    name: string,
+  ): Reason[] {
+    const was = this.#memory.manifest(before)
     const files = was === undefined || is === undefined ? [] : diffManifests(was, is)
-    if (files.length === 0) return [{ kind: 'content', name: input.vertex.label.name }]
+    if (files.length === 0) return [{ kind: 'content', name }]
     return files.map((file) => ({ kind: 'file', ...file }))
   }
+
+  /** For an input that was found in the cache, and is yet another one than before: where the two part. */
+  #partingOf(input: StepInput, before: RememberedInput | undefined): Parting | undefined {
+    const step = this.#reportOf(input)
+    if (before === undefined || (step !== undefined && step.outcome !== 'hit')) return undefined
+    if (input.content !== undefined && input.content === before.content) return undefined
+    return this.#parting(before.keys, input.keys)
+  }
+
+  /** @returns `undefined` where they are the same, or not both remembered */
+  #parting(before: readonly KeyId[], after: readonly KeyId[]): Parting | undefined {
+    if (after.some((key) => before.includes(key))) return undefined
+    const was = this.#memory.under(before)
+    const is = this.#memory.under(after)
+    if (was === undefined || is === undefined) return undefined
+    let deeper: Parting | undefined
+    const found = is.inputs.flatMap((input, i): readonly Reason[] => {
+      const other = was.inputs[i]
+      if (other === undefined) return []
+      if (input.content !== undefined && other.content !== undefined) {
+        if (input.content === other.content) return []
+        return this.#fileDifferences(other.content, this.#memory.manifest(input.content), input.name)
+      }
+      const parting = this.#parting(other.keys, input.keys)
+      deeper ??= parting
+      return parting?.reasons ?? []
+    })
+    const changes = keyedChanges(is.kind, definitionChanges(was.preimage, is.preimage), found.length)
+    const own = changes.length + found.length > (deeper?.reasons.length ?? 0)
+    return { reasons: [...changes, ...found], key: own || deeper === undefined ? is.key : deeper.key }
+  }
+}
+
+function preimageOf({ map }: StepReport): ReadonlyMap<string, string> {
+  return new Map([...(map?.preimage ?? [])].map(([part, value]) => [part, shortened(value)]))
+}
+
+/** Without the text of a COPY or ADD where something else changed: their keys hold what it means, not how it is written. */
+function keyedChanges(kind: Op['kind'], changes: readonly Change[], others: number): readonly Change[] {
+  if (kind !== 'file' || changes.length + others < 2) return changes
+  return changes.filter(({ part }) => part !== 'instruction')
 }
 
 function imageChange(before: RememberedStep, { map }: StepReport): Reason {
@@ -207,16 +303,15 @@ function keyword(preimage: ReadonlyMap<string, string> | undefined): string | un
  * came from, the text is left out.
  */
 function definitionChanges(
-  before: RememberedStep,
-  { map }: StepReport,
-): Extract<Reason, { kind: 'changed' }>[] {
-  const after = new Map([...(map?.preimage ?? [])].map(([part, value]) => [part, shortened(value)]))
-  const out: Extract<Reason, { kind: 'changed' }>[] = []
+  before: ReadonlyMap<string, string>,
+  after: ReadonlyMap<string, string>,
+): Change[] {
+  const out: Change[] = []
   for (const [part, value] of after) {
-    const was = before.preimage.get(part)
+    const was = before.get(part)
     if (was !== value) out.push({ kind: 'changed', part, before: was, after: value })
   }
-  for (const [part, value] of before.preimage) {
+  for (const [part, value] of before) {
     if (!after.has(part)) out.push({ kind: 'changed', part, before: value, after: undefined })
   }
   const names = new Set(out.map(({ part }) => part))
@@ -251,14 +346,22 @@ function formatExplanation(explanation: Explanation): string {
   const lines = [`#${step} ${word.padEnd(7)} ${name}`]
   // Of a step that is new, what it stands on explains nothing.
   const told = reasons[0]?.kind === 'first-time' ? reasons.slice(0, 1) : reasons
-  let files = 0
-  for (const reason of told) {
-    if (reason.kind !== 'file' || ++files <= FILES_SHOWN) lines.push(`     ${reasonText(reason)}`)
-  }
-  if (files > FILES_SHOWN) lines.push(`     and ${files - FILES_SHOWN} more files`)
+  lines.push(...reasonLines(told, '     '))
   if (told.length > 0 && isFarther(explanation, told)) lines.push(`     first cause: #${explanation.cause}`)
   if (cost !== undefined) lines.push(`     last time: ${(cost.ms / 1000).toFixed(1)}s, ${cost.bytes} bytes`)
   return `${lines.join('\n')}\n`
+}
+
+function reasonLines(reasons: readonly Reason[], indent: string): string[] {
+  const lines: string[] = []
+  const files = reasons.filter(({ kind }) => kind === 'file').length
+  let shown = 0
+  for (const reason of reasons) {
+    if (reason.kind !== 'file' || ++shown <= FILES_SHOWN) lines.push(indent + reasonText(reason))
+    else if (shown === FILES_SHOWN + 1) lines.push(`${indent}and ${files - FILES_SHOWN} more files`)
+    if (reason.kind === 'input') lines.push(...reasonLines(reason.reasons, `${indent}  `))
+  }
+  return lines
 }
 
 /** Whether the first cause is another step than this one and the one that its reasons name. */
@@ -286,12 +389,23 @@ function reasonText(reason: Reason): string {
     case 'base-image':
       return `base image: ${reason.before} → ${reason.after}`
     case 'input':
-      return `stands on ${reason.name}, before on ${reason.before}`
+      return unplaced(reason.name) === unplaced(reason.before)
+        ? `stands on another result of ${numbered(reason)} than before`
+        : `stands on ${numbered(reason)}, before on ${reason.before}`
     case 'earlier-step':
       return `follows #${reason.step} ${reason.name}`
     case 'undecided':
       return `depends on what #${reason.step} ${reason.name} gives`
   }
+}
+
+/** A step's name without its place, which another step's coming or going moves: `[build 2/5] `. */
+function unplaced(name: string): string {
+  return name.replace(/^\[[^\]]*\] /, '')
+}
+
+function numbered({ step, name }: Extract<Reason, { kind: 'input' }>): string {
+  return step === undefined ? name : `#${step} ${name}`
 }
 
 function shown(value: string | undefined): string {

@@ -144,6 +144,15 @@ export class StepMemory {
     return this.#load(this.#keysOf(this.#slotKey(vertex)))
   }
 
+  /** The run that was remembered under one of these keys, in whatever scope. */
+  under(keys: readonly KeyId[]): RememberedStep | undefined {
+    for (const key of keys) {
+      const [step] = this.#load([key])
+      if (step !== undefined) return step
+    }
+    return undefined
+  }
+
   /** Earlier runs of all steps of the scope. */
   all(): RememberedStep[] {
     const keys = new Set([...this.#store.records.keys(this.#prefix)].flatMap((slot) => this.#keysOf(slot)))

@@ -235,6 +235,89 @@ describe('base images', () => {
   })
 })
 
+describe('a cascade through other stages', () => {
+  const BUILD = 'FROM base AS make\nCOPY src /src\nRUN write /out $(cat)\n'
+
+  test('a COPY --from names the files, the step that made them, and the first cause', async () => {
+    const text = (command: string) =>
+      `FROM base AS make\nCOPY src /src\nRUN ${command}\nFROM base\nCOPY --from=make /out /o\nRUN use\n`
+    const { build: run, path } = await project(text('write /out x'))
+    await run()
+    writeFileSync(path('Dockerfile'), text('write /out y'))
+    const steps = await run()
+    const make = steps['RUN write /out y']!
+    const copy = steps['COPY --from=make /out /o']!
+    expect(copy.reasons).toEqual([
+      { kind: 'file', path: 'out', change: 'content' },
+      { kind: 'earlier-step', step: make.step, name: make.name },
+    ])
+    expect([copy.cause, steps['RUN use']!.cause]).toEqual([make.step, make.step])
+  })
+
+  test('a step whose stage gave the same files again follows nothing', async () => {
+    const text = (command: string) => `${BUILD}FROM base\nCOPY --from=make /out /o\nRUN ${command}\n`
+    const { build: run, path } = await project(text('one'))
+    await run()
+    writeFileSync(path('src/index.ts'), 'changed')
+    writeFileSync(path('Dockerfile'), text('two'))
+    const steps = await run()
+    expect(steps['COPY --from=make /out /o']!.outcome).toBe('hit')
+    expect(steps['RUN two']!.reasons.map(({ kind }) => kind)).toEqual(['changed'])
+    expect(steps['RUN two']!.cause).toBe(steps['RUN two']!.step)
+  })
+
+  // COPY --from has the key of the step that made the files, when both stand on the same: it is a hit, of another result.
+  test('an input that is a hit, and yet not what it was, says what it differs in', async () => {
+    const { build: run, path } = await project(
+      'FROM base AS make\nCOPY src /src\nFROM base\nCOPY --from=make /src /src\nRUN use\n',
+    )
+    await run()
+    writeFileSync(path('src/index.ts'), 'changed')
+    const steps = await run()
+    const copy = steps['COPY --from=make /src /src']!
+    const use = steps['RUN use']!
+    expect(copy.outcome).toBe('hit')
+    const file = { kind: 'file', path: 'src/index.ts', change: 'content' }
+    expect(use.reasons).toEqual([
+      { kind: 'input', step: copy.step, name: copy.name, before: copy.name, reasons: [file] },
+    ])
+    expect(use.cause).toBe(steps['COPY src /src']!.step)
+    expect(formatExplanations([use])).toMatch(
+      /stands on another result of #\d+ \[.*COPY --from=make \/src \/src than before\n {7}\/src\/index.ts: content\n/,
+    )
+  })
+
+  test('an input that goes back to an earlier state, several steps deep', async () => {
+    const { build: run, path } = await project('FROM base\nCOPY src /src\nRUN one\nRUN two\n')
+    await run({ tags: ['a'] })
+    writeFileSync(path('src/index.ts'), 'changed')
+    await run()
+    writeFileSync(path('Dockerfile'), 'FROM base\nCOPY src /src\nRUN one\nRUN three\n')
+    await run()
+    writeFileSync(path('src/index.ts'), 'index')
+    const steps = await run()
+    expect([steps['COPY src /src']!.outcome, steps['RUN one']!.outcome]).toEqual(['hit', 'hit'])
+    const three = steps['RUN three']!
+    expect(three.reasons).toMatchObject([
+      {
+        kind: 'input',
+        step: steps['RUN one']!.step,
+        reasons: [{ kind: 'file', path: 'src/index.ts', change: 'content' }],
+      },
+    ])
+    expect(three.cause).toBe(steps['COPY src /src']!.step)
+  })
+})
+
+test('a COPY that is written otherwise and means the same has no part in a miss', async () => {
+  const { build: run, path } = await project('FROM base\nCOPY src /src\n')
+  await run()
+  writeFileSync(path('Dockerfile'), 'FROM base\nCOPY ./src /src\n')
+  writeFileSync(path('src/index.ts'), 'changed')
+  const reasons = (await run())['COPY ./src /src']!.reasons
+  expect(reasons).toEqual([{ kind: 'file', path: 'src/index.ts', change: 'content' }])
+})
+
 test('--no-cache', async () => {
   const { build: run } = await project()
   await run()
