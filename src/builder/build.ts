@@ -184,12 +184,11 @@ function outputNames({ outputs = [] }: BuildOptions): readonly string[] {
 }
 
 async function writeOutputs(options: BuildOptions, image: Image, names: readonly string[]): Promise<void> {
-  const { outputs = [], store, env = systemEnv, signal } = options
+  const { outputs = [], store, signal } = options
   if (outputs.length === 0) return
   const { writeOutput } = await import('./outputs.js')
   const { descriptor, layers } = image
-  for (const output of outputs)
-    await writeOutput(store, { descriptor, layers, names }, output, { env, signal })
+  for (const output of outputs) await writeOutput(store, { descriptor, layers, names }, output, { signal })
 }
 
 function resultOf(image: Image): Omit<BuildResult, 'names' | 'steps'> {

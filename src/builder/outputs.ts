@@ -1,12 +1,9 @@
 // Built images written out of the store: archives, layouts, tars, folders. An effect file.
-import { once } from 'node:events'
-import { cpSync, createWriteStream, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readdirSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { finished } from 'node:stream/promises'
-import type { Env } from '../env.js'
 import { throwIfAborted } from '../errors.js'
 import { refNameOf, saveArchive, saveLayout, type ImageToSave } from '../oci/index.js'
-import { openDiskStore, type Store } from '../store/index.js'
+import { besidePlace, openDiskStore, writeFileWhole, type Store } from '../store/index.js'
 import { checkoutTree, diffTrees, EMPTY_TREE, encodeLayer, openTree } from '../unionfs/index.js'
 import type { BuildOutput, ByteSink } from './output-spec.js'
 import type { LayerRef } from './vertex.js'
@@ -17,7 +14,6 @@ export interface OutputImage extends ImageToSave {
 }
 
 export interface OutputOptions {
-  readonly env: Env
   readonly signal: AbortSignal | undefined
 }
 
@@ -80,21 +76,7 @@ async function writeBytes(
     return
   }
   mkdirSync(dirname(dest), { recursive: true })
-  const temporary = `${dest}.${options.env.randomId()}.tmp`
-  const file = createWriteStream(temporary, { flags: 'wx' })
-  try {
-    for await (const chunk of chunks) {
-      throwIfAborted(options.signal)
-      if (!file.write(chunk)) await once(file, 'drain')
-    }
-    file.end()
-    await finished(file)
-    renameSync(temporary, dest)
-  } catch (error) {
-    file.destroy()
-    rmSync(temporary, { force: true })
-    throw error
-  }
+  await writeFileWhole(dest, chunks, { signal: options.signal })
 }
 
 /** An empty or absent folder is filled at once; into another one the files are copied, replacing what has their names. */
@@ -102,16 +84,13 @@ async function writeFolder(
   store: Store,
   image: OutputImage,
   dest: string,
-  { env, signal }: OutputOptions,
+  { signal }: OutputOptions,
 ): Promise<void> {
   const tree = await openTree(store, image.layers)
-  const isFree = !existsSync(dest) || readdirSync(dest).length === 0
-  const folder = isFree ? dest : `${dest}.${env.randomId()}.tmp`
-  try {
+  if (!existsSync(dest) || readdirSync(dest).length === 0)
+    return void (await checkoutTree(tree, dest, { signal }))
+  await besidePlace(dest.replace(/(?<=.)\/+$/, ''), async (folder) => {
     await checkoutTree(tree, folder, { signal })
-    if (!isFree)
-      cpSync(folder, dest, { recursive: true, force: true, preserveTimestamps: true, verbatimSymlinks: true })
-  } finally {
-    if (!isFree) rmSync(folder, { recursive: true, force: true })
-  }
+    cpSync(folder, dest, { recursive: true, force: true, preserveTimestamps: true, verbatimSymlinks: true })
+  })
 }

@@ -6,6 +6,7 @@ import {
   cpSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   writeFileSync,
@@ -447,6 +448,38 @@ describe('names and archives', () => {
       stderr: expect.stringContaining('REF_NOT_FOUND'),
     })
     expect(ok(['images', '-q']).stdout).toBe(`${first}\n`)
+  })
+
+  test.each([
+    ['SIGKILL', /^out\.tar\.partial-/],
+    ['SIGTERM', undefined],
+    ['SIGINT', undefined],
+  ] as const)('a save that ends by %s leaves nothing for the next', async (signal, left) => {
+    writeFileSync(join(context, 'big'), Buffer.alloc(64 << 20, 'big'))
+    ok(['build', '-t', 'app', context])
+    const folder = join(scratch, 'out')
+    mkdirSync(folder)
+    const out = join(folder, 'out.tar')
+    // Slow enough to be met at work: the archive is compressed anew.
+    const args = ['save', '--format', 'oci-archive', '--compression', 'gzip:9', '-o', out, 'app']
+    const env = { ...process.env, LAMELLA_STORE: join(scratch, 'store') }
+    for (let isMet = false; !isMet;) {
+      const child = spawn(process.execPath, [bin, ...args], { env, stdio: 'ignore' })
+      const ended = new Promise((done) => child.on('close', done))
+      while (child.exitCode === null && !isMet) {
+        isMet = readdirSync(folder).some((name) => name.startsWith('out.tar.partial-'))
+        await new Promise((done) => setTimeout(done, 1))
+      }
+      child.kill(signal)
+      await ended
+      isMet &&= !existsSync(out)
+      rmSync(out, { force: true })
+    }
+    const names = readdirSync(folder)
+    if (left === undefined) expect(names).toEqual([])
+    else expect(names).toEqual([expect.stringMatching(left)])
+    ok(['save', '-o', out, 'app'])
+    expect(readdirSync(folder)).toEqual(['out.tar'])
   })
 
   test.each([['docker-archive'], ['oci-archive'], ['oci']])('save and load as %s', (format) => {

@@ -1,4 +1,3 @@
-import { writeFile } from 'node:fs/promises'
 import {
   build,
   type BaseImageFacts,
@@ -7,6 +6,7 @@ import {
   type ContextSource,
   type StepReport,
 } from 'lamella/builder'
+import { writeFileWhole } from 'lamella/store'
 import { buildOptions, dockerfile, pairs, platform } from '../build-options.js'
 import { LIMIT_OPTIONS } from '../limits.js'
 import { STORE, UsageError, type Arguments, type Command, type Io } from '../command.js'
@@ -24,7 +24,7 @@ function progressKind(args: Arguments): ProgressKind {
 async function writeResults(args: Arguments, result: BuildResult): Promise<void> {
   const { image, config, names } = result
   const iidfile = args.string('iidfile')
-  if (iidfile !== undefined) await writeFile(iidfile, image.digest)
+  if (iidfile !== undefined) await writeFileWhole(iidfile, [Buffer.from(image.digest)])
   const metadata = args.string('metadata-file')
   if (metadata === undefined) return
   // The fields of buildx's metadata file.
@@ -35,7 +35,7 @@ async function writeResults(args: Arguments, result: BuildResult): Promise<void>
     ...(names.length === 0 ? {} : { 'image.name': names.join(',') }),
     'lamella.platform': `${config.os}/${config.architecture}`,
   }
-  await writeFile(metadata, JSON.stringify(document, undefined, 2) + '\n')
+  await writeFileWhole(metadata, [Buffer.from(JSON.stringify(document, undefined, 2) + '\n')])
 }
 
 /** An archive on stdout leaves no room for the digest. */

@@ -1,7 +1,3 @@
-import { createWriteStream } from 'node:fs'
-import { rename, rm } from 'node:fs/promises'
-import { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import {
   refNameOf,
   resolveImage,
@@ -10,7 +6,7 @@ import {
   type ImageToSave,
   type SaveOptions,
 } from 'lamella/oci'
-import { openDiskStore, type Compression, type Store } from 'lamella/store'
+import { openDiskStore, writeFileWhole, type Compression, type Store } from 'lamella/store'
 import { STORE, UsageError, type Arguments, type Command, type Io } from '../command.js'
 import { openStore } from '../store.js'
 
@@ -58,22 +54,6 @@ function safeRefName(name: string): string | undefined {
   }
 }
 
-/** The file appears whole or not at all. */
-async function writeFileWhole(
-  path: string,
-  bytes: AsyncIterable<Uint8Array>,
-  signal: AbortSignal,
-): Promise<void> {
-  const partial = `${path}.partial-${process.pid}`
-  try {
-    await pipeline(Readable.from(bytes), createWriteStream(partial), { signal })
-    await rename(partial, path)
-  } catch (error) {
-    await rm(partial, { force: true })
-    throw error
-  }
-}
-
 async function save(store: Store, args: Arguments, io: Io): Promise<void> {
   const kind = format(args)
   const output = args.string('output')
@@ -85,7 +65,7 @@ async function save(store: Store, args: Arguments, io: Io): Promise<void> {
     return await saveLayout(store, images, target, options)
   }
   const archive = saveArchive(store, images, { ...options, format: kind } satisfies SaveOptions)
-  if (output !== undefined) return writeFileWhole(output, archive, io.signal)
+  if (output !== undefined) return writeFileWhole(output, archive, { signal: io.signal })
   for await (const chunk of archive) await io.write(chunk)
 }
 
