@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
+import { runs } from './test/chance.js'
 
 const src = (path: string) => fileURLToPath(new URL(`./src/${path}`, import.meta.url))
 
@@ -16,8 +17,10 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/global-setup.ts'],
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    setupFiles: ['test/setup.ts'],
+    // There to end what hangs: no test may depend on the speed or the load of the machine.
+    testTimeout: runs(300_000),
+    hookTimeout: 300_000,
     pool: 'forks',
     maxWorkers: 2,
   },

@@ -1,4 +1,6 @@
-// A folder for temporary files that goes away with the run, whatever tests, their processes, and killed ones leave in it.
+// The seed of the run, and a folder for temporary files that goes away with it, whatever tests, their processes, and
+// killed ones leave there.
+import { randomInt } from 'node:crypto'
 import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,7 +19,15 @@ function removeLeftOvers(base: string): void {
   }
 }
 
+/** `LAMELLA_SEED=random` becomes a number here, for all workers and for whoever wants the same run again. */
+function chooseSeed(): void {
+  if (process.env.LAMELLA_SEED !== 'random') return
+  process.env.LAMELLA_SEED = String(randomInt(1, 2 ** 31))
+  console.log(`LAMELLA_SEED=${process.env.LAMELLA_SEED}`)
+}
+
 export default function setup(): () => void {
+  chooseSeed()
   const before = process.env.TMPDIR
   removeLeftOvers(tmpdir())
   // Without capitals, which buildah takes for no part of a path.

@@ -25,7 +25,7 @@ export function peerTest(
   name: string,
   available: boolean,
   fn: () => void | Promise<void>,
-  timeoutMs = 60_000,
+  timeoutMs?: number,
 ): void {
   if (available) test(name, fn, timeoutMs)
   else if (peersRequired) {

@@ -7,6 +7,7 @@ import { decompressBzip2 } from '../../src/builder/ops/bzip2.js'
 import { build } from '../../src/builder/build.js'
 import { createMemoryStore, encodeTar, type TarInput } from '../../src/store/index.js'
 import { bytesSource, openTree, Tree, TreeEditor, TreeNode, EMPTY_TREE } from '../../src/unionfs/index.js'
+import { runs } from '../chance.js'
 import { findProgram, peerTest } from '../peers.js'
 import { addImage, fixedEnv, textOf, type TreeText } from './fixtures.js'
 
@@ -204,15 +205,15 @@ describe('bzip2', () => {
   })
 
   peerTest('law: unpack(bzip2(x)) = x', findProgram('bzip2') !== undefined, () => {
-    const runs = fc.array(fc.tuple(fc.integer({ min: 0, max: 3 }), fc.integer({ min: 1, max: 300 })), {
+    const sequences = fc.array(fc.tuple(fc.integer({ min: 0, max: 3 }), fc.integer({ min: 1, max: 300 })), {
       maxLength: 40,
     })
     fc.assert(
-      fc.property(runs, (parts) => {
+      fc.property(sequences, (parts) => {
         const data = Buffer.concat(parts.map(([byte, count]) => Buffer.alloc(count, byte)))
         expect(unpack(bzip2(data)).equals(data)).toBe(true)
       }),
-      { numRuns: 25 },
+      { numRuns: runs(25) },
     )
   })
 

@@ -24,6 +24,7 @@ import { COPY_RECORD_KIND, decodeCopyRecord, encodeCopyRecord } from '../../src/
 import { BuildError } from '../../src/errors.js'
 import { createMemoryStore, openDiskStore, type Store } from '../../src/store/index.js'
 import { openTree } from '../../src/unionfs/index.js'
+import { runs } from '../chance.js'
 import { addImage, countingStore, fixedEnv, textOf, writingExecutor, type TreeText } from './fixtures.js'
 
 const FILES = 240
@@ -222,7 +223,7 @@ describe('a copy of what has changed gives the layers of a copy of everything', 
           }
         },
       ),
-      { numRuns: 15 },
+      { numRuns: runs(15) },
     )
   })
 })

@@ -2,6 +2,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { createMemoryStore } from '../../src/store/index.js'
+import { runs } from '../chance.js'
 import { addImage, buildCase, fixedEnv, textOf, type TreeText } from './fixtures.js'
 
 /** Small alphabets, so that two variants often agree in part. */
@@ -80,9 +81,9 @@ describe('laws', () => {
           expect(await outcome(store)).toEqual(await outcome(await storeWithBase()))
         }
       }),
-      { numRuns: 60 },
+      { numRuns: runs(60) },
     )
-  }, 120_000)
+  })
 
   test('building twice runs nothing the second time', async () => {
     await fc.assert(
@@ -98,7 +99,7 @@ describe('laws', () => {
         )
         expect(ran.map(({ vertex }) => vertex.label.name)).toEqual([])
       }),
-      { numRuns: 100 },
+      { numRuns: runs(100) },
     )
-  }, 120_000)
+  })
 })

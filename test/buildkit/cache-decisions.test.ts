@@ -97,7 +97,7 @@ const [from, to] = (process.env.LAMELLA_LIVE_SEEDS ?? '').split('-').map(Number)
 
 describe('cache decisions as BuildKit takes them', () => {
   const seeds = Array.from({ length: SEEDS }, (_, i) => i + 1)
-  test.for(seeds)('scenario %i', { timeout: 120_000 }, async (seed) => {
+  test.for(seeds)('scenario %i', async (seed) => {
     const history = scenario(seed)
     if (recording) recorded[seed] = (await decideLive(history)).map((it) => it ?? null)
     const want = recorded[seed]?.map((it) => it ?? undefined)

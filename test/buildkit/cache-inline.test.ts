@@ -21,7 +21,7 @@ beforeAll(() => writeBases(bases))
 afterAll(() => {
   if (recording) writeFileSync(FILE, `${JSON.stringify(recorded, undefined, 1)}\n`)
   rmSync(home, { recursive: true, force: true })
-}, 120_000)
+})
 
 const NAMES = [
   'the usual',
@@ -80,7 +80,7 @@ async function recordCase(name: string, project: Project): Promise<string> {
 }
 
 describe('inline caches as BuildKit writes them', () => {
-  test.for(NAMES)('%s', { timeout: 60_000 }, async (name) => {
+  test.for(NAMES)('%s', async (name) => {
     const project = CACHE_CASES.get(name)!
     if (recording) recorded[name] = await recordCase(name, project)
     const folder = join(home, `own-${name.replaceAll(/\W+/g, '-')}`)

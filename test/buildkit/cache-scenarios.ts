@@ -1,5 +1,6 @@
 // Seeded histories of builds for comparing cache decisions: a random Dockerfile with a context, and what somebody changes
 // between one build and the next. Pure: a seed is a scenario.
+import { Dice } from '../chance.js'
 import type { Files, Project } from './cache-projects.js'
 
 export interface Scenario {
@@ -7,35 +8,6 @@ export interface Scenario {
   /** What was changed before each build but the first. */
   readonly changes: readonly string[]
   readonly builds: readonly Project[]
-}
-
-/** mulberry32 */
-class Dice {
-  #state: number
-
-  constructor(seed: number) {
-    this.#state = (seed * 2654435761) >>> 0
-  }
-
-  next(): number {
-    this.#state = (this.#state + 0x6d2b79f5) >>> 0
-    let t = this.#state
-    t = Math.imul(t ^ (t >>> 15), t | 1)
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
-
-  below(count: number): number {
-    return Math.floor(this.next() * count)
-  }
-
-  chance(share: number): boolean {
-    return this.next() < share
-  }
-
-  of<T>(values: readonly T[]): T {
-    return values[this.below(values.length)]!
-  }
 }
 
 interface Stage {
@@ -87,7 +59,8 @@ const SOURCES = [
 const STAGE_NAMES = ['build', 'deps', 'tools', undefined]
 
 export function scenario(seed: number): Scenario {
-  const dice = new Dice(seed)
+  // Far apart, so that neighbouring seeds have nothing in common.
+  const dice = new Dice(seed * 2654435761)
   const draft: Draft = { files: { ...FILES }, global: [], stages: [], project: {} }
   if (dice.chance(0.3))
     draft.files['.dockerignore'] = `=${dice.of(['b', 'd/s', '*.txt\n!c.txt', '.dockerignore', '**/*.txt'])}`

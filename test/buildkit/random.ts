@@ -2,31 +2,8 @@
 import { gzipSync } from 'node:zlib'
 import { diffTrees, EMPTY_TREE, encodeLayer } from '../../src/unionfs/index.js'
 import { treeOf } from '../builder/fixtures.js'
+import { Dice } from '../chance.js'
 import type { BuildCase, FolderText } from './case.js'
-
-/** Mulberry32: small, seeded, good enough to choose by. */
-class Dice {
-  constructor(private state: number) {}
-
-  next(): number {
-    this.state = (this.state + 0x6d2b79f5) | 0
-    let t = Math.imul(this.state ^ (this.state >>> 15), 1 | this.state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296
-  }
-
-  below(n: number): number {
-    return Math.floor(this.next() * n)
-  }
-
-  chance(p: number): boolean {
-    return this.next() < p
-  }
-
-  of<T>(list: readonly T[]): T {
-    return list[this.below(list.length)]!
-  }
-}
 
 const PLAIN = ['a', 'b', 'c', 'd', 'e.txt', 'f.txt', 'sub', 'lib', 'A'] as const
 const ODD = ['sp ace', 'ü', '.hid', 'a*b', '[z]', 'q?', 'b\\s', 'x'.repeat(120), 'a,b', '-d', '#h', '$v', '"q"', '..x', 'é', "it's", 'a:b', '\u{1f600}' ] as const // prettier-ignore

@@ -235,7 +235,7 @@ describe('as docker', () => {
     ok('stop', 'bg')
     await ended
     expect(said).toBe('143\n')
-  }, 60_000)
+  })
 
   test.each([['wait'], ['logs', '-f']])('%s is called off by SIGINT with 130', async (...command) => {
     run('-d', '--name', 'bg', 'app', 'sh', '-c', 'while true; do sleep 0.05; done')

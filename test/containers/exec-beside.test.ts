@@ -22,7 +22,7 @@ import { putImage, scratch, text } from './fixtures.js'
 
 const BUSYBOX = ['/bin/busybox', '/usr/bin/busybox'].find((path) => existsSync(path))
 const works = BUSYBOX !== undefined && (await checkSandbox()).works
-const test = (name: string, fn: () => Promise<void>) => peerTest(name, works, fn, 30_000)
+const test = (name: string, fn: () => Promise<void>) => peerTest(name, works, fn)
 const NAMES = 'sh cat ls sleep touch id rm mkdir ps grep ip env pwd readlink mount dd kill hostname wc'
 
 async function open(path = join(scratch(), 'store')): Promise<Store> {

@@ -94,9 +94,10 @@ describe('in the sandbox', () => {
     expect(other.output).toBe(`${other.info.id.slice(0, 12)}\n`)
   })
 
-  test('kill ends at once a command that does not listen, and keeps what it wrote', async () => {
+  test('kill ends a command without asking it first, and keeps what it wrote', async () => {
     await using store = await open()
-    const script = 'trap "" TERM INT; echo x > /f; echo begun; while true; do sleep 1; done'
+    const script =
+      'trap "echo asked > /asked" TERM INT; echo x > /f; echo begun; while true; do sleep 1; done'
     let begun: () => void
     const beginning = new Promise<void>((resolve) => (begun = resolve))
     const running = runContainer(store, 'app', {
@@ -106,10 +107,7 @@ describe('in the sandbox', () => {
       onOutput: () => begun(),
     })
     await beginning
-    const startMs = performance.now()
     expect(await killContainer(store, 'one')).toMatchObject({ status: 'exited', exitCode: 137 })
-    // Not the 10 seconds that a stop leaves it.
-    expect(performance.now() - startMs).toBeLessThan(9000)
     expect((await running).exitCode).toBe(137)
     expect(await containerChanges(store, 'one')).toEqual([{ kind: 'A', path: '/f' }])
   })

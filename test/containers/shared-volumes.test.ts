@@ -19,7 +19,7 @@ import { putImage, scratch } from './fixtures.js'
 const BUSYBOX = ['/bin/busybox', '/usr/bin/busybox'].find((path) => existsSync(path))
 const works = BUSYBOX !== undefined && (await checkSandbox()).works
 const isRoot = process.getuid?.() === 0
-const test = (name: string, fn: () => Promise<void>) => peerTest(name, works, fn, 60_000)
+const test = (name: string, fn: () => Promise<void>) => peerTest(name, works, fn)
 const NAMES = 'sh cat ls sleep touch id rm mkdir chown chmod ln mkfifo stat sort'
 
 async function open(path = join(scratch(), 'store')): Promise<Store> {

@@ -111,7 +111,6 @@ describe('with the sandbox: npm, esbuild and prisma themselves', () => {
       const ran = answered.reports.flatMap(({ rows }) => rows.flatMap(({ by }) => by ?? []))
       expect(ran).toEqual(Array(16).fill('sandbox'))
     },
-    120_000,
   )
 })
 

@@ -1,6 +1,6 @@
 // Makes cases: random stacks of layers, and random steps that mostly touch what is there. Small alphabets make steps meet.
 import type { Case, LayerEntry, Step } from './case.js'
-import { Random } from './random.js'
+import { Dice } from '../chance.js'
 
 const NAMES = ['a', 'b', 'c', 'd', 'e']
 /** Three of it stay below 256 bytes, beyond which overlayfs refuses to rename a lower directory. */
@@ -35,28 +35,28 @@ const XATTRS = [
 ]
 
 /** A stack of 1 to 8 layers, base first. Every layer names the parents of its entries, as real layers do. */
-function makeLayers(random: Random): LayerEntry[][] {
+function makeLayers(dice: Dice): LayerEntry[][] {
   const layers: LayerEntry[][] = []
   /** The merged tree so far: path → entry. */
   const merged = new Map<string, LayerEntry>()
-  const count = 1 + random.int(random.chance(0.2) ? 8 : 4)
-  for (let i = 0; i < count; i++) layers.push(makeLayer(random, merged))
+  const count = 1 + dice.below(dice.chance(0.2) ? 8 : 4)
+  for (let i = 0; i < count; i++) layers.push(makeLayer(dice, merged))
   return layers
 }
 
-function makeLayer(random: Random, merged: Map<string, LayerEntry>): LayerEntry[] {
+function makeLayer(dice: Dice, merged: Map<string, LayerEntry>): LayerEntry[] {
   const own = new Map<string, LayerEntry>()
-  const size = 2 + random.int(10)
+  const size = 2 + dice.below(10)
   for (let i = 0; i < size; i++) {
-    const path = layerPath(random)
+    const path = layerPath(dice)
     if (own.has(path) || !canHold(path, own, merged)) continue
-    if (merged.has(path) && random.chance(0.3)) {
-      addParents(path, own, merged, random)
+    if (merged.has(path) && dice.chance(0.3)) {
+      addParents(path, own, merged, dice)
       own.set(path, { kind: 'delete', path })
       continue
     }
-    addParents(path, own, merged, random)
-    own.set(path, makeEntry(random, path, own))
+    addParents(path, own, merged, dice)
+    own.set(path, makeEntry(dice, path, own))
   }
   // overlayfs lists a whiteout in a directory that has nothing below it; no tool writes such a thing.
   for (const path of own.keys()) {
@@ -82,11 +82,11 @@ function addParents(
   path: string,
   own: Map<string, LayerEntry>,
   merged: Map<string, LayerEntry>,
-  random: Random,
+  dice: Dice,
 ): void {
   for (const parent of parentsOf(path)) {
     if (own.has(parent)) continue
-    own.set(parent, merged.get(parent) ?? makeDirectory(random, parent))
+    own.set(parent, merged.get(parent) ?? makeDirectory(dice, parent))
   }
 }
 
@@ -95,43 +95,40 @@ function parentsOf(path: string): string[] {
   return parts.slice(1).map((_, i) => parts.slice(0, i + 1).join('/'))
 }
 
-function layerPath(random: Random): string {
-  const depth = 1 + random.int(3)
+function layerPath(dice: Dice): string {
+  const depth = 1 + dice.below(3)
   const names: string[] = []
-  for (let i = 0; i < depth; i++)
-    names.push(random.chance(0.05) ? random.pick(ODD_NAMES) : random.pick(NAMES))
+  for (let i = 0; i < depth; i++) names.push(dice.chance(0.05) ? dice.of(ODD_NAMES) : dice.of(NAMES))
   return names.join('/')
 }
 
-function ownership(random: Random) {
-  return { uid: random.pick(IDS), gid: random.pick(IDS), mtime: 1000 + random.int(1_000_000) }
+function ownership(dice: Dice) {
+  return { uid: dice.of(IDS), gid: dice.of(IDS), mtime: 1000 + dice.below(1_000_000) }
 }
 
-function makeDirectory(random: Random, path: string): LayerEntry {
-  return { kind: 'dir', path, mode: random.pick(DIR_MODES), ...ownership(random) }
+function makeDirectory(dice: Dice, path: string): LayerEntry {
+  return { kind: 'dir', path, mode: dice.of(DIR_MODES), ...ownership(dice) }
 }
 
-function makeEntry(random: Random, path: string, own: Map<string, LayerEntry>): LayerEntry {
-  const roll = random.next()
-  if (roll < 0.3) return { ...makeDirectory(random, path), isOpaque: random.chance(0.25) }
-  if (roll < 0.45)
-    return { kind: 'symlink', path, target: random.pick(TARGETS), mode: 0o777, ...ownership(random) }
+function makeEntry(dice: Dice, path: string, own: Map<string, LayerEntry>): LayerEntry {
+  const roll = dice.next()
+  if (roll < 0.3) return { ...makeDirectory(dice, path), isOpaque: dice.chance(0.25) }
+  if (roll < 0.45) return { kind: 'symlink', path, target: dice.of(TARGETS), mode: 0o777, ...ownership(dice) }
   if (roll < 0.57) {
     // tar takes the capability of a file away when it makes a link to it.
     const isLinkable = ({ kind, xattrs }: LayerEntry) => kind === 'file' && !xattrs?.['security.capability']
     const files = [...own.values()].filter(isLinkable)
-    if (files.length > 0) return { kind: 'link', path, target: random.pick(files).path }
+    if (files.length > 0) return { kind: 'link', path, target: dice.of(files).path }
   }
   // A device without a driver: opening it fails. (Opening a fifo would block.)
-  if (roll < 0.6)
-    return { kind: 'chardev', path, mode: random.pick(MODES), rdev: [240, 7], ...ownership(random) }
+  if (roll < 0.6) return { kind: 'chardev', path, mode: dice.of(MODES), rdev: [240, 7], ...ownership(dice) }
   return {
     kind: 'file',
     path,
-    mode: random.pick(MODES),
-    content: random.pick(CONTENTS),
-    ...ownership(random),
-    ...(random.chance(0.2) ? { xattrs: random.pick(XATTRS) } : {}),
+    mode: dice.of(MODES),
+    content: dice.of(CONTENTS),
+    ...ownership(dice),
+    ...(dice.chance(0.2) ? { xattrs: dice.of(XATTRS) } : {}),
   }
 }
 
@@ -155,35 +152,35 @@ const DATA: readonly unknown[] = ['', 'data', 'longer text', { fill: 'z', size: 
 const SLOTS = 4
 
 /** Steps as a table: weight, and what makes one. */
-const STEPS: readonly (readonly [weight: number, make: (random: Random, path: () => unknown) => Step])[] = [
+const STEPS: readonly (readonly [weight: number, make: (dice: Dice, path: () => unknown) => Step])[] = [
   [
     6,
     (r, p) =>
       step(
         'writeFileSync',
         p(),
-        r.pick(DATA),
-        ...(r.chance(0.5) ? [{ flag: r.pick(FLAGS), mode: r.pick(STEP_MODES) }] : []),
+        r.of(DATA),
+        ...(r.chance(0.5) ? [{ flag: r.of(FLAGS), mode: r.of(STEP_MODES) }] : []),
       ),
   ],
-  [3, (r, p) => step('appendFileSync', p(), r.pick(DATA))],
+  [3, (r, p) => step('appendFileSync', p(), r.of(DATA))],
   [5, (_, p) => step('readFileSync', p())],
   [4, (_, p) => step('statSync', p())],
   [4, (_, p) => step('lstatSync', p())],
   [1, (_, p) => step('statSync', p(), { throwIfNoEntry: false })],
   [1, (_, p) => step('lstatSync', p(), { bigint: true, throwIfNoEntry: false })],
   [2, (_, p) => step('existsSync', p())],
-  [3, (r, p) => step('accessSync', p(), r.int(8))],
+  [3, (r, p) => step('accessSync', p(), r.below(8))],
   [5, (_, p) => step('readdirSync', p(), { encoding: 'buffer' })],
   [1, (_, p) => step('readdirSync', p())],
   [2, (_, p) => step('readdirSync', p(), { withFileTypes: true })],
   [1, (_, p) => step('readdirSync', p(), { recursive: true, withFileTypes: true })],
   [1, (_, p) => step('opendirSync', p())],
-  [6, (r, p) => step('mkdirSync', p(), ...(r.chance(0.5) ? [r.pick(STEP_MODES)] : []))],
+  [6, (r, p) => step('mkdirSync', p(), ...(r.chance(0.5) ? [r.of(STEP_MODES)] : []))],
   [
     4,
     (r, p) =>
-      step('mkdirSync', p(), { recursive: true, ...(r.chance(0.3) ? { mode: r.pick(STEP_MODES) } : {}) }),
+      step('mkdirSync', p(), { recursive: true, ...(r.chance(0.3) ? { mode: r.of(STEP_MODES) } : {}) }),
   ],
   [5, (_, p) => step('rmdirSync', p())],
   [6, (_, p) => step('unlinkSync', p())],
@@ -192,16 +189,16 @@ const STEPS: readonly (readonly [weight: number, make: (random: Random, path: ()
   [3, (_, p) => step('rmSync', p(), { recursive: true, force: true })],
   [14, (_, p) => step('renameSync', p(), p())],
   [8, (_, p) => step('linkSync', p(), p())],
-  [6, (r, p) => step('symlinkSync', r.chance(0.7) ? r.pick(TARGETS) : p(), p())],
+  [6, (r, p) => step('symlinkSync', r.chance(0.7) ? r.of(TARGETS) : p(), p())],
   [3, (_, p) => step('readlinkSync', p(), 'buffer')],
   [2, (_, p) => step('realpathSync', p(), 'buffer')],
   [2, (_, p) => step('realpathSync.native', p(), 'buffer')],
-  [4, (r, p) => step('chmodSync', p(), r.pick(STEP_MODES))],
-  [4, (r, p) => step('chownSync', p(), r.pick([0, 1000, 1001, -1]), r.pick([0, 1000, 1001, -1]))],
-  [2, (r, p) => step('lchownSync', p(), r.pick([0, 1000, -1]), r.pick([0, 1000, -1]))],
-  [3, (r, p) => step('utimesSync', p(), r.int(1000), r.int(100_000) + 0.5)],
-  [2, (r, p) => step('lutimesSync', p(), r.int(1000), r.int(100_000) + 0.25)],
-  [4, (r, p) => step('truncateSync', p(), r.pick([0, 3, 100, 6000]))],
+  [4, (r, p) => step('chmodSync', p(), r.of(STEP_MODES))],
+  [4, (r, p) => step('chownSync', p(), r.of([0, 1000, 1001, -1]), r.of([0, 1000, 1001, -1]))],
+  [2, (r, p) => step('lchownSync', p(), r.of([0, 1000, -1]), r.of([0, 1000, -1]))],
+  [3, (r, p) => step('utimesSync', p(), r.below(1000), r.below(100_000) + 0.5)],
+  [2, (r, p) => step('lutimesSync', p(), r.below(1000), r.below(100_000) + 0.25)],
+  [4, (r, p) => step('truncateSync', p(), r.of([0, 3, 100, 6000]))],
   [3, (r, p) => step('copyFileSync', p(), p(), ...(r.chance(0.3) ? [1] : []))],
   [
     2,
@@ -219,55 +216,50 @@ const STEPS: readonly (readonly [weight: number, make: (random: Random, path: ()
   [
     8,
     (r, p) => ({
-      ...step('openSync', p(), r.chance(0.8) ? r.pick(FLAGS) : r.pick(NUMERIC_FLAGS), r.pick(STEP_MODES)),
-      slot: r.int(SLOTS),
+      ...step('openSync', p(), r.chance(0.8) ? r.of(FLAGS) : r.of(NUMERIC_FLAGS), r.of(STEP_MODES)),
+      slot: r.below(SLOTS),
     }),
   ],
-  [3, (r) => step('closeSync', { fd: r.int(SLOTS) })],
+  [3, (r) => step('closeSync', { fd: r.below(SLOTS) })],
   [
     5,
     (r) =>
-      step(
-        'writeSync',
-        { fd: r.int(SLOTS) },
-        r.pick(DATA),
-        ...(r.chance(0.4) ? [r.pick([0, 5, 10_000])] : []),
-      ),
+      step('writeSync', { fd: r.below(SLOTS) }, r.of(DATA), ...(r.chance(0.4) ? [r.of([0, 5, 10_000])] : [])),
   ],
   [
     5,
     (r) =>
       step(
         'readSync',
-        { fd: r.int(SLOTS) },
+        { fd: r.below(SLOTS) },
         { space: 64 },
         0,
-        1 + r.int(64),
-        r.chance(0.5) ? null : r.pick([0, 3, 9999]),
+        1 + r.below(64),
+        r.chance(0.5) ? null : r.of([0, 3, 9999]),
       ),
   ],
   [
     1,
     (r) =>
-      step('readvSync', { fd: r.int(SLOTS) }, [{ space: 3 }, { space: 5 }], ...(r.chance(0.5) ? [1] : [])),
+      step('readvSync', { fd: r.below(SLOTS) }, [{ space: 3 }, { space: 5 }], ...(r.chance(0.5) ? [1] : [])),
   ],
   [
     1,
     (r) =>
       step(
         'writevSync',
-        { fd: r.int(SLOTS) },
+        { fd: r.below(SLOTS) },
         [{ hex: '6162' }, { hex: '63' }],
         ...(r.chance(0.5) ? [1] : []),
       ),
   ],
-  [3, (r) => step('fstatSync', { fd: r.int(SLOTS) })],
-  [2, (r) => step('ftruncateSync', { fd: r.int(SLOTS) }, r.pick([0, 2, 50]))],
-  [1, (r) => step('fchmodSync', { fd: r.int(SLOTS) }, r.pick(STEP_MODES))],
-  [1, (r) => step('fchownSync', { fd: r.int(SLOTS) }, r.pick([0, 1000, -1]), r.pick([0, 1000, -1]))],
-  [1, (r) => step('futimesSync', { fd: r.int(SLOTS) }, r.int(1000), r.int(1000))],
-  [1, (r) => step('fsyncSync', { fd: r.int(SLOTS) })],
-  [1, (r) => step('readFileSync', { fd: r.int(SLOTS) })],
+  [3, (r) => step('fstatSync', { fd: r.below(SLOTS) })],
+  [2, (r) => step('ftruncateSync', { fd: r.below(SLOTS) }, r.of([0, 2, 50]))],
+  [1, (r) => step('fchmodSync', { fd: r.below(SLOTS) }, r.of(STEP_MODES))],
+  [1, (r) => step('fchownSync', { fd: r.below(SLOTS) }, r.of([0, 1000, -1]), r.of([0, 1000, -1]))],
+  [1, (r) => step('futimesSync', { fd: r.below(SLOTS) }, r.below(1000), r.below(1000))],
+  [1, (r) => step('fsyncSync', { fd: r.below(SLOTS) })],
+  [1, (r) => step('readFileSync', { fd: r.below(SLOTS) })],
 ]
 const TOTAL_WEIGHT = STEPS.reduce((sum, [weight]) => sum + weight, 0)
 
@@ -275,31 +267,31 @@ function step(call: string, ...args: unknown[]): Step {
   return { call, args }
 }
 
-function makeStep(random: Random, known: readonly string[]): Step {
-  let roll = random.next() * TOTAL_WEIGHT
+function makeStep(dice: Dice, known: readonly string[]): Step {
+  let roll = dice.next() * TOTAL_WEIGHT
   for (const [weight, make] of STEPS) {
     roll -= weight
-    if (roll < 0) return make(random, () => stepPath(random, known))
+    if (roll < 0) return make(dice, () => stepPath(dice, known))
   }
   throw new Error('weights do not add up')
 }
 
 /** A path argument: mostly one that may exist, sometimes an odd form of it. */
-function stepPath(random: Random, known: readonly string[]): unknown {
-  let path = known.length > 0 && random.chance(0.35) ? random.pick(known) : layerPath(random)
-  if (random.chance(0.12)) path = `${path}/${random.pick(NAMES)}`
-  if (random.chance(0.02)) return ''
-  if (random.chance(0.02)) return '/'
-  if (random.chance(0.02)) return `/${random.pick(['.', '..', '../..', '../a', './b'])}`
-  if (random.chance(0.01)) path = 'n'.repeat(random.pick([255, 256]))
-  if (random.chance(0.01)) return { repeat: '/a/..', times: 900 }
-  if (random.chance(0.08)) path = `${path}${random.pick(['/', '//', '/.', '/..', '/../b', '/./c'])}`
-  if (random.chance(0.7)) path = `/${path}`
+function stepPath(dice: Dice, known: readonly string[]): unknown {
+  let path = known.length > 0 && dice.chance(0.35) ? dice.of(known) : layerPath(dice)
+  if (dice.chance(0.12)) path = `${path}/${dice.of(NAMES)}`
+  if (dice.chance(0.02)) return ''
+  if (dice.chance(0.02)) return '/'
+  if (dice.chance(0.02)) return `/${dice.of(['.', '..', '../..', '../a', './b'])}`
+  if (dice.chance(0.01)) path = 'n'.repeat(dice.of([255, 256]))
+  if (dice.chance(0.01)) return { repeat: '/a/..', times: 900 }
+  if (dice.chance(0.08)) path = `${path}${dice.of(['/', '//', '/.', '/..', '/../b', '/./c'])}`
+  if (dice.chance(0.7)) path = `/${path}`
   // Bytes that are not ASCII go as a Buffer.
   // eslint-disable-next-line no-control-regex
-  if (/[^\x00-\x7f]/.test(path) || random.chance(0.03))
+  if (/[^\x00-\x7f]/.test(path) || dice.chance(0.03))
     return { hex: Buffer.from(path, 'latin1').toString('hex') }
-  if (random.chance(0.02) && path.startsWith('/') && !path.includes('//'))
+  if (dice.chance(0.02) && path.startsWith('/') && !path.includes('//'))
     return { url: `file://${encodeURI(path)}` }
   return path
 }
@@ -316,15 +308,15 @@ const NO_BUFFERS = new Set(['cpSync', 'mkdtempSync', 'readdirSync', 'realpathSyn
 
 /** The case of a seed. */
 export function makeCase(seed: number, stepCount: number): Case {
-  const random = new Random(seed)
-  const layers = makeLayers(random)
+  const dice = new Dice(seed)
+  const layers = makeLayers(dice)
   const known = [...new Set(layers.flat().map((entry) => entry.path))]
-  const identity = random.pick(IDENTITIES)
-  const umask = random.pick([0o022, 0o022, 0o002, 0o077, 0])
+  const identity = dice.of(IDENTITIES)
+  const umask = dice.of([0o022, 0o022, 0o002, 0o077, 0])
   const hasRawNames = known.some((path) => path.includes('\xff'))
   const steps: Step[] = []
   while (steps.length < stepCount) {
-    const made = makeStep(random, known)
+    const made = makeStep(dice, known)
     // Without such names below, none is made either.
     if (!hasRawNames && JSON.stringify(made.args).includes('fffe')) continue
     // What Node itself gets wrong with Buffers (cp and recursive readdir refuse them, realpath garbles

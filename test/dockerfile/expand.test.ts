@@ -10,6 +10,7 @@ import {
   type Instruction,
 } from '../../src/builder/dockerfile/index.js'
 import { DockerfileError } from '../../src/errors.js'
+import { cpuMs } from '../cost.js'
 import { decodeCell, readData } from './data.js'
 
 interface Row {
@@ -212,10 +213,11 @@ describe('errors', () => {
 
   test('patterns cost no more than text times pattern', () => {
     const value = new Map([['A', `${'a'.repeat(30_000)}c`]])
-    const started = performance.now()
-    expandWord(`\${A##${'*a'.repeat(400)}*b}`, value)
-    expandWord(`\${A//${'a*'.repeat(400)}b/x}`, value)
-    expandWord(`\${A%%b*${'a*'.repeat(400)}}`, value)
-    expect(performance.now() - started).toBeLessThan(2_000)
+    const work = () => {
+      expandWord(`\${A##${'*a'.repeat(400)}*b}`, value)
+      expandWord(`\${A//${'a*'.repeat(400)}b/x}`, value)
+      expandWord(`\${A%%b*${'a*'.repeat(400)}}`, value)
+    }
+    expect(cpuMs(work)).toBeLessThan(10_000)
   })
 })

@@ -3,6 +3,8 @@ import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { createIgnoreMatcher, matchPath, parseIgnoreFile } from '../../src/builder/dockerfile/index.js'
 import { DockerfileError } from '../../src/errors.js'
+import { runs } from '../chance.js'
+import { cpuMs } from '../cost.js'
 import { readRows } from './data.js'
 
 const rows = readRows('ignore.txt').map((line) => {
@@ -115,7 +117,7 @@ describe('mayReinclude', () => {
           if (matcher.matches(dir) && !matcher.mayReinclude(dir)) expect(matcher.matches(file)).toBe(true)
         }
       }),
-      { numRuns: 2_000 },
+      { numRuns: runs(2_000) },
     )
   })
 })
@@ -134,14 +136,13 @@ describe('matchPath is filepath.Match', () => {
 
 test('no pattern makes a match slow', () => {
   const path = `${'a'.repeat(250)}/${'a'.repeat(250)}`
-  const started = performance.now()
   for (const pattern of [
     `${'*a'.repeat(60)}*b`,
     `${'**/'.repeat(60)}b`,
     `${'**a'.repeat(60)}b`,
     `${'?*'.repeat(60)}b`,
   ]) {
-    expect(createIgnoreMatcher([pattern]).matches(path)).toBe(false)
+    const match = () => expect(createIgnoreMatcher([pattern]).matches(path)).toBe(false)
+    expect(cpuMs(match)).toBeLessThan(2_000)
   }
-  expect(performance.now() - started).toBeLessThan(1_000)
 })

@@ -180,10 +180,8 @@ describe('a RUN that will not end as others do', () => {
   sandboxTest('leaves a process that holds the output: it ends with the command', async () => {
     const { run } = await sandboxOver()
     const mark = `741${process.pid}`
-    const started = performance.now()
     const { stdout } = await run(`(trap "" TERM HUP INT; setsid sleep ${mark}) & echo done`)
     expect(stdout).toBe('done\n')
-    expect(performance.now() - started).toBeLessThan(10_000)
     expect(processesWith(`sleep\0${mark}`)).toEqual([])
   })
 

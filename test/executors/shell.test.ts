@@ -11,6 +11,7 @@ import { parseOptions } from '../../src/builder/executors/shell/options.js'
 import { resolvePath } from '../../src/builder/executors/shell/resolve-path.js'
 import { shellExecutor } from '../../src/builder/index.js'
 import { UnionView } from '../../src/unionfs/index.js'
+import { runs } from '../chance.js'
 import { configuration, effectOf, GROUP, PASSWD, runLine, smallRoot } from './harness.js'
 
 const files = {
@@ -172,7 +173,7 @@ test('a quoted word is one word and the same', async () => {
         expect(stdout).toBe(`[${word}]`)
       },
     ),
-    { numRuns: 60 },
+    { numRuns: runs(60) },
   )
 })
 

@@ -6,6 +6,7 @@ import { expect, test } from 'vitest'
 import { LamellaError } from '../../src/errors.js'
 import { build, predictBuild, type BuildOptions } from '../../src/builder/index.js'
 import { createMemoryStore, type Store } from '../../src/store/index.js'
+import { runs } from '../chance.js'
 import { executor } from './executor.js'
 import { folderOf } from './fixtures.js'
 
@@ -108,6 +109,6 @@ test('any history of edits and Dockerfiles (law)', async () => {
           expect((await build({ ...options(store), noCache })).image.digest).toBe(cold.image.digest)
       }
     }),
-    { numRuns: 40 },
+    { numRuns: runs(40) },
   )
-}, 120_000)
+})

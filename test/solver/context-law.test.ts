@@ -19,6 +19,7 @@ import { contentKeyOf, type ContentSelector } from '../../src/builder/contenthas
 import { openContext } from '../../src/builder/context.js'
 import { createIgnoreMatcher } from '../../src/builder/dockerfile/index.js'
 import { createMemoryStore, type Store } from '../../src/store/index.js'
+import { runs } from '../chance.js'
 
 const NAMES = ['a', 'b', 'd', 'd/a', 'd/e', 'd/e/f', 'g', 'g/h', 'd-x', '.git']
 const name = fc.constantFrom(...NAMES)
@@ -98,6 +99,6 @@ test('a folder looked at again and again has the key that a first look gives (la
         rmSync(dir, { recursive: true, force: true })
       }
     }),
-    { numRuns: 150 },
+    { numRuns: runs(150) },
   )
 })

@@ -6,6 +6,7 @@ import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { BlobWriter, feed } from '../../src/store/blob-writer.js'
 import { nodeFs } from '../../src/store/node-fs.js'
+import { runs } from '../chance.js'
 import { makeFolder } from './folder.js'
 
 const KIB = 1 << 10
@@ -57,6 +58,6 @@ test('chunks of any sizes, one memory for all', async () => {
       expect(info).toEqual({ digest, size: bytes })
       expect(`sha256:${createHash('sha256').update(readFileSync(path)).digest('hex')}`).toBe(digest)
     }),
-    { numRuns: 60 },
+    { numRuns: runs(60) },
   )
 })

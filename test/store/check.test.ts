@@ -162,7 +162,7 @@ test('every flipped bit in index.json, oci-layout, a reflog, a lease, a document
   }
   expect(await inspect(folder, state)).toBe(before)
   expect(bits).toBeGreaterThan(10_000)
-}, 120_000)
+})
 
 /** The state of a store; its problems when it has any; the error when it cannot be opened. */
 async function inspect(folder: string, state: (of: Store) => Promise<string>): Promise<unknown> {

@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { MEDIA_TYPES } from '../../src/descriptor.js'
 import { compress, compressionOf, decompress, sniffCompression } from '../../src/store/compress.js'
 import { unzstdByLibrary, zstdByLibrary } from '../../src/store/zstd.js'
+import { runs } from '../chance.js'
 import { findProgram, peerTest } from '../peers.js'
 
 async function collect(chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<Buffer> {
@@ -64,7 +65,7 @@ describe.each(['none', 'gzip', 'zstd'] as const)('%s', (kind) => {
           expect(await collect(decompress(cut(packed, b), kind))).toEqual(Buffer.from(bytes))
         },
       ),
-      { numRuns: 60 },
+      { numRuns: runs(60) },
     )
   })
 

@@ -87,7 +87,7 @@ describe.each(Object.entries(WORKS))('%s', (_, work) => {
       }
     }
     expect(count).toBeGreaterThan(5)
-  }, 300_000)
+  })
 
   test('process killed at every change, durability none', async () => {
     const count = await countChanges(work, 'none')
@@ -95,7 +95,7 @@ describe.each(Object.entries(WORKS))('%s', (_, work) => {
       await trial({ work: work, fault: { kind: 'stop', at }, crash: 'kept', durability: 'none' })
       trials++
     }
-  }, 300_000)
+  })
 
   test('every change fails once: the disk is full, or broken', async () => {
     const count = await countChanges(work, 'full')
@@ -105,7 +105,7 @@ describe.each(Object.entries(WORKS))('%s', (_, work) => {
         trials++
       }
     }
-  }, 300_000)
+  })
 })
 
 test('the making of the store itself, stopped at every change', async () => {

@@ -15,6 +15,7 @@ import {
   planGc,
   type Store,
 } from '../../src/store/index.js'
+import { runs } from '../chance.js'
 import { addImage, buildCase, fixedEnv, writingExecutor } from '../builder/fixtures.js'
 import { makeFolder } from './folder.js'
 import { digestsIn, putDocument, putImage } from './image.js'
@@ -218,7 +219,7 @@ describe.each(Object.entries(makers))('gc: %s', (_, make) => {
         expect(await gc(store)).toEqual([])
         await store.close()
       }),
-      { numRuns: 25 },
+      { numRuns: runs(25) },
     )
   })
 })

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { createLock, type LockOptions } from '../../src/store/lock.js'
 import { nodeFs } from '../../src/store/node-fs.js'
 import { currentOwner, isOwnerAlive, type Owner } from '../../src/store/owner.js'
+import { Dice, SEED } from '../chance.js'
 import { makeFolder } from './folder.js'
 import { SimFs } from './sim-fs.js'
 
@@ -28,13 +29,14 @@ const DEAD: Owner = { ...currentOwner(), pid: 2 ** 22 + 1 }
 test('one at a time, in this process and between instances', async () => {
   const folder = makeFolder()
   const locks = [lockIn(folder), lockIn(folder), lockIn(folder)]
+  const dice = new Dice(SEED)
   let inside = 0
   let runs = 0
   await Promise.all(
     Array.from({ length: 30 }, (_, i) =>
       locks[i % 3]!.run(async () => {
         expect(++inside).toBe(1)
-        await new Promise((done) => setTimeout(done, Math.random() * 3))
+        await new Promise((done) => setTimeout(done, dice.next() * 3))
         inside--
         runs++
       }),

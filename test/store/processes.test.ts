@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Digest } from '../../src/digest.js'
 import { applyGc, checkStore, openDiskStore, planGc, readBlob, type Store } from '../../src/store/index.js'
+import { Dice, SEED } from '../chance.js'
 import { makeFolder } from './folder.js'
 import { buildWorker, startWorker, type WorkerProgram } from './processes.js'
 import type { WorkerLine } from './worker.js'
@@ -67,7 +68,7 @@ async function sharedCount(store: Store): Promise<number> {
 test('8 processes × 50 mixed operations: no lost ref, nothing dangling, no deadlock', async () => {
   const folder = makeFolder()
   const runs = Array.from({ length: 8 }, (_, i) =>
-    startWorker(program, [folder, 'mixed', `p${i}`, String(i + 1), '50', 'none']),
+    startWorker(program, [folder, 'mixed', `p${i}`, String(SEED + i), '50', 'none']),
   )
   const ends = await Promise.all(runs.map(({ ended }) => ended))
   const store = await openDiskStore(folder)
@@ -91,7 +92,7 @@ test('8 processes × 50 mixed operations: no lost ref, nothing dangling, no dead
   expect(await store.leases.list()).toEqual([])
   console.info(`processes: 400 operations, ${counts} compare-and-sets, ${gcs} gcs`)
   await store.close()
-}, 300_000)
+})
 
 test('processes killed at 210 random moments: every promised ref is there and whole', async () => {
   const folder = makeFolder()
@@ -103,13 +104,14 @@ test('processes killed at 210 random moments: every promised ref is there and wh
   let counts = 0
   const lanes = Array.from({ length: LANES }, async (_, i) => {
     const lane = emptyLane()
+    const dice = new Dice(SEED + i)
     for (let round = 0; kills < KILLS; round++) {
       const durability = round % 4 === 0 ? 'full' : 'none'
-      const seed = String(1 + i + LANES * round)
+      const seed = String(SEED + i + LANES * round)
       const run = startWorker(program, [folder, 'forever', `k${i}`, seed, '0', durability])
       // By what it has done rather than by the clock, so that a busy machine tests as much.
-      await run.said(1 + Math.floor(Math.random() * 12))
-      await new Promise((done) => setTimeout(done, Math.random() * 10))
+      await run.said(1 + dice.below(12))
+      await new Promise((done) => setTimeout(done, dice.next() * 10))
       run.child.kill('SIGKILL')
       const { lines, signal, stderr } = await run.ended
       expect(signal, stderr).toBe('SIGKILL')
@@ -136,4 +138,4 @@ test('processes killed at 210 random moments: every promised ref is there and wh
   await checkWhole(store)
   console.info(`processes: ${kills} kills, ${promised} promised refs, ${total} compare-and-sets`)
   await store.close()
-}, 300_000)
+})

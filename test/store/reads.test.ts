@@ -25,6 +25,7 @@ import {
   UnionView,
   type LayerRef,
 } from '../../src/unionfs/index.js'
+import { runs } from '../chance.js'
 import { makeFolder } from './folder.js'
 
 async function open(folder: string, options: DiskStoreOptions = {}): Promise<Store> {
@@ -75,7 +76,7 @@ describe.each([
         const length = Math.min(most, size - offset)
         expect(Buffer.compare(reader.read(offset, length), content.subarray(offset, offset + length))).toBe(0)
       }),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     )
   })
 
@@ -288,7 +289,7 @@ describe('a file of a layer', () => {
           flip(file, at, { bits })
         }
       }),
-      { numRuns: 150 },
+      { numRuns: runs(150) },
     )
     expect(found).toBeGreaterThan(100)
   })

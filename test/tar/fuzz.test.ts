@@ -6,10 +6,11 @@ import { LayerError } from '../../src/errors.js'
 import { scanTar } from '../../src/store/index.js'
 import { EMPTY_TREE, applyChangeset, encodeLayer, readLayer, type Tree } from '../../src/unionfs/index.js'
 import { diffTrees } from '../../src/unionfs/index.js'
+import { runs } from '../chance.js'
 import { dump, trees } from '../tree/arbitrary.js'
 import { archive, block, entry, pax } from './craft.js'
 
-const RUNS = Number(process.env.LAMELLA_FUZZ_RUNS ?? 12_000)
+const RUNS = runs(12_000)
 
 const crafted = archive(
   block({ name: 'd/', type: '5' }),
@@ -139,7 +140,7 @@ test(`${RUNS} mutated archives`, () => {
   // Both happen often, or the mutations would be too dull or too wild.
   expect(read).toBeGreaterThan(RUNS / 20)
   expect(refused).toBeGreaterThan(RUNS / 20)
-}, 120_000)
+})
 
 function encoded(tree: Tree): Uint8Array {
   return Buffer.concat([...encodeLayer(diffTrees(EMPTY_TREE, tree))])

@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest'
 import type { Digest } from '../../src/digest.js'
 import { decodePath, encodePath } from '../../src/path.js'
 import { encodeTar, scanTar, type BlobReader, type TarInput } from '../../src/store/index.js'
+import { runs } from '../chance.js'
 
 const plain = { mode: 0o644, uid: 0, gid: 0, mtimeSec: 0, mtimeNsec: 0 }
 const bytesOf = (...entries: TarInput[]) => Buffer.concat([...encodeTar(entries)])
@@ -207,6 +208,6 @@ test('decode(encode(x)) = x', () => {
         expect(xattrs(back[i]!.xattrs)).toEqual(xattrs(entry.xattrs))
       }
     }),
-    { numRuns: 500 },
+    { numRuns: runs(500) },
   )
 })

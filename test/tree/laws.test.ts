@@ -9,9 +9,10 @@ import {
   squashChangesets,
   EMPTY_TREE,
 } from '../../src/unionfs/index.js'
+import { runs } from '../chance.js'
 import { dump, editLists, edited, trees } from './arbitrary.js'
 
-const RUNS = { numRuns: Number(process.env.LAMELLA_LAW_RUNS ?? 400) }
+const RUNS = { numRuns: runs(400) }
 
 function bytesOf(chunks: Iterable<Uint8Array>): Uint8Array {
   return Buffer.concat([...chunks])

@@ -21,6 +21,7 @@ import { contentSourceOf } from '../../src/unionfs/layer-codec.js'
 import type { Xxh64 } from '../../src/unionfs/layer-index-format.js'
 import { encodeLayerIndex } from '../../src/unionfs/layer-index-writer.js'
 import { decodeLayerIndex } from '../../src/unionfs/layer-index.js'
+import { runs } from '../chance.js'
 import { archive, block, entry, pax } from '../tar/craft.js'
 import { dump, trees } from './arbitrary.js'
 
@@ -46,7 +47,7 @@ describe('index', () => {
         expect(dump(applyChangeset(a, again))).toEqual(dump(b))
         expect(Buffer.compare(encodeLayerIndex(again, xxh64), index)).toBe(0)
       }),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     )
   })
 

@@ -33,6 +33,7 @@ import { encodeLayerIndex } from '../../src/unionfs/layer-index-writer.js'
 import { decodeLayerIndex } from '../../src/unionfs/layer-index.js'
 import { LayerIndexer, indexTar } from '../../src/unionfs/layer-indexer.js'
 import { treeFromRows } from '../../src/unionfs/tree-from-index.js'
+import { runs } from '../chance.js'
 import { END, archive, block, entry, pax, type Header } from '../tar/craft.js'
 import { dump, trees } from './arbitrary.js'
 
@@ -41,7 +42,7 @@ beforeAll(async () => {
   xxh64 = (await xxhash()).h64Raw
 })
 
-const RUNS = Number(process.env.LAMELLA_LAW_RUNS ?? 600)
+const RUNS = runs(600)
 
 /** Cuts by turns of the given sizes. */
 function cut(bytes: Uint8Array, sizes: readonly number[]): Uint8Array[] {
@@ -151,7 +152,7 @@ describe('every way makes the same index', () => {
         const bytes = Buffer.concat([...encodeLayer(diffTrees(a, b))])
         expect(expectOneIndex(bytes, chunks)).toMatch(/^4c414d494458/)
       }),
-      { numRuns: 150 },
+      { numRuns: runs(150) },
     )
   })
 
@@ -256,7 +257,7 @@ describe('a tree made straight from an index is what applying its changes makes'
         count++
         expect(direct).toEqual(applied)
       }),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     )
     expect(count).toBeGreaterThan(100)
   })
@@ -338,7 +339,7 @@ describe('ingestLayer', () => {
         expect(Buffer.compare(index, indexTar(bytes, xxh64))).toBe(0)
         expect(dump(await openTree(store, [layer]))).toEqual(dump(tree))
       }),
-      { numRuns: 100 },
+      { numRuns: runs(100) },
     )
   })
 

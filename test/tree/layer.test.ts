@@ -10,6 +10,7 @@ import {
   readLayer,
   summarizeChanges,
 } from '../../src/unionfs/index.js'
+import { growth, SUBQUADRATIC } from '../cost.js'
 import { archive, block, entry, pax } from '../tar/craft.js'
 
 type Line = string
@@ -250,11 +251,14 @@ describe('bad layers', () => {
     expect(show(applyChangeset(tree, gone))).toEqual([])
   })
 
-  test('a directory that is made opaque 20,000 times', () => {
-    const wide = stack(['d/', ...Array.from({ length: 20_000 }, (_, i) => `d/f${i}=`)])
-    const layers = layer(...Array.from({ length: 20_000 }, () => 'd/.wh..wh..opq'), 'd/x=1')
-    expect(show(applyChangeset(wide, readLayer(layers)))).toEqual(['d/', 'd/x=1'])
-  }, 5_000)
+  test('a directory that is made opaque again and again', () => {
+    const work = (count: number) => {
+      const wide = stack(['d/', ...Array.from({ length: count }, (_, i) => `d/f${i}=`)])
+      const layers = layer(...Array.from({ length: count }, () => 'd/.wh..wh..opq'), 'd/x=1')
+      expect(show(applyChangeset(wide, readLayer(layers)))).toEqual(['d/', 'd/x=1'])
+    }
+    expect(growth(work, 2_500)).toBeLessThan(SUBQUADRATIC)
+  })
 
   test('owners up to 2^32-2', () => {
     const owner = (uid: string) => archive(pax({ uid, gid: uid }), entry({}))
@@ -265,7 +269,7 @@ describe('bad layers', () => {
     })
   })
 
-  test('a million entries are read in bounded time and memory, or refused by the limit', () => {
+  test('a million entries are read, or refused by the limit', () => {
     const one = block({ name: 'd/f' })
     const bytes = new Uint8Array(512 * 1_000_000)
     for (let at = 0; at < bytes.length; at += 512) bytes.set(one, at)
@@ -274,7 +278,7 @@ describe('bad layers', () => {
       offset: 999_999 * 512,
     })
     expect(show(applyChangeset(EMPTY_TREE, readLayer(bytes)))).toEqual(['d/', 'd/f='])
-  }, 20_000)
+  })
 })
 
 describe('diffs', () => {

@@ -4,9 +4,10 @@ import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { LayerError } from '../../src/errors.js'
 import { EMPTY_TREE, applyChangeset, comparePaths, readLayer, type Tree } from '../../src/unionfs/index.js'
+import { runs } from '../chance.js'
 import { archive, block, entry } from '../tar/craft.js'
 
-const RUNS = Number(process.env.LAMELLA_LAW_RUNS ?? 1500)
+const RUNS = runs(1500)
 
 const path = fc
   .array(fc.constantFrom('a', 'b', 'c'), { minLength: 1, maxLength: 3 })

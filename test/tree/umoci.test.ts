@@ -16,10 +16,11 @@ import {
   readLayer,
   type Tree,
 } from '../../src/unionfs/index.js'
+import { runs } from '../chance.js'
 import { findProgram, peerTest } from '../peers.js'
 import { dump, editLists, edited, trees } from './arbitrary.js'
 
-const RUNS = Number(process.env.LAMELLA_UMOCI_RUNS ?? 25)
+const RUNS = runs(25)
 const available =
   findProgram('umoci') !== undefined && findProgram('tar') !== undefined && process.getuid?.() === 0
 
@@ -100,39 +101,29 @@ const untimed = (tree: Tree) =>
 
 const bytesOf = (lower: Tree, upper: Tree) => Buffer.concat([...encodeLayer(diffTrees(lower, upper))])
 
-peerTest(
-  'layers that umoci writes',
-  available,
-  () => {
-    let run = 0
-    fc.assert(
-      fc.property(trees, editLists, (tree, list) => {
-        const a = portable(tree)
-        const b = portable(edited(a, list))
-        if (diffTrees(a, b).length === 0) return
-        const layer = readLayer(repacked(a, b, `repack${run++}`))
-        expect(untimed(applyChangeset(a, layer))).toEqual(untimed(b))
-      }),
-      { numRuns: RUNS },
-    )
-  },
-  120_000,
-)
+peerTest('layers that umoci writes', available, () => {
+  let run = 0
+  fc.assert(
+    fc.property(trees, editLists, (tree, list) => {
+      const a = portable(tree)
+      const b = portable(edited(a, list))
+      if (diffTrees(a, b).length === 0) return
+      const layer = readLayer(repacked(a, b, `repack${run++}`))
+      expect(untimed(applyChangeset(a, layer))).toEqual(untimed(b))
+    }),
+    { numRuns: RUNS },
+  )
+})
 
-peerTest(
-  'stacks of random layers',
-  available,
-  () => {
-    let run = 0
-    fc.assert(
-      fc.property(trees, editLists, (tree, list) => {
-        const a = portable(tree)
-        const b = portable(edited(a, list))
-        const layers = [bytesOf(EMPTY_TREE, a), bytesOf(a, b)]
-        expect(entries(unpacked(layers, `run${run++}`))).toEqual(entries(b))
-      }),
-      { numRuns: RUNS },
-    )
-  },
-  120_000,
-)
+peerTest('stacks of random layers', available, () => {
+  let run = 0
+  fc.assert(
+    fc.property(trees, editLists, (tree, list) => {
+      const a = portable(tree)
+      const b = portable(edited(a, list))
+      const layers = [bytesOf(EMPTY_TREE, a), bytesOf(a, b)]
+      expect(entries(unpacked(layers, `run${run++}`))).toEqual(entries(b))
+    }),
+    { numRuns: RUNS },
+  )
+})

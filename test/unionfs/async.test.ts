@@ -6,6 +6,7 @@ import { pipeline } from 'node:stream/promises'
 import { text } from 'node:stream/consumers'
 import { describe, expect, test } from 'vitest'
 import { UnionView, type NodeFs } from 'lamella/unionfs'
+import { runs } from '../chance.js'
 
 type Method = (...args: unknown[]) => unknown
 type Methods = Record<string, Method>
@@ -106,7 +107,7 @@ describe('sync = callback = promise', () => {
         expect(outcomes[1]).toEqual(outcomes[0])
         expect(outcomes[2]).toEqual(outcomes[0])
       }),
-      { numRuns: 150 },
+      { numRuns: runs(150) },
     )
   })
 

@@ -17,6 +17,7 @@ import {
   type Tree,
 } from 'lamella/unionfs'
 import type { DiffID } from '../../src/digest.js'
+import { runs } from '../chance.js'
 
 const bytes = (text: string) => new TextEncoder().encode(text)
 
@@ -156,7 +157,7 @@ describe('diff', () => {
           expect(describeTree(view.fork().snapshot())).toEqual(describeTree(view.snapshot()))
         },
       ),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     )
   })
 })
