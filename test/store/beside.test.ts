@@ -158,7 +158,7 @@ describe('writeFileWhole', () => {
 describe('what others left', () => {
   const OTHER = (from: number) => (tag: string) =>
     tag.slice(0, from) +
-    [...tag.slice(from, from + 6)].map((c) => (c === '0' ? '1' : '0')).join('') +
+    tag.slice(from, from + 6).replace(/./g, (c) => (c === '0' ? '1' : '0')) +
     tag.slice(from + 6)
 
   // The rule is that of locks: owner.ts.
