@@ -6,6 +6,7 @@ import { autoExecutor, shellExecutor, type Executor } from 'lamella/builder'
 import {
   findContainer,
   parseMountFlag,
+  parseTmpfsFlag,
   parseVolumeFlag,
   startContainer,
   type ContainerInfo,
@@ -84,7 +85,12 @@ export const CREATE_OPTIONS: readonly OptionSpec[] = [
     multiple: true,
     help: 'the same as docker has it: type=volume, bind or tmpfs',
   },
-  { name: 'tmpfs', value: 'PATH', multiple: true, help: 'a directory that nothing is kept of' },
+  {
+    name: 'tmpfs',
+    value: 'PATH[:size=64m,mode=1777]',
+    multiple: true,
+    help: 'a directory that nothing is kept of',
+  },
   ENV,
   ENV_FILE,
   { name: 'label', value: 'NAME=VALUE', multiple: true, help: 'set a label' },
@@ -126,7 +132,7 @@ export function createOptions(args: Arguments, io: Io): CreateContainerOptions {
   const mounts: MountRequest[] = [
     ...args.strings('volume').map((text) => asUsage(() => parseVolumeFlag(text))),
     ...args.strings('mount').map((text) => requireSource(asUsage(() => parseMountFlag(text)))),
-    ...args.strings('tmpfs').map((target) => ({ type: 'tmpfs' as const, target: target.split(':')[0]! })),
+    ...args.strings('tmpfs').map((text) => asUsage(() => parseTmpfsFlag(text))),
   ]
   return {
     name: args.string('name'),

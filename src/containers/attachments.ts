@@ -48,8 +48,14 @@ export async function attach(store: Store, mounts: readonly ContainerMount[]): P
 
 async function open(store: Store, mount: Attachment['mount']): Promise<Attachment> {
   if (mount.type === 'tmpfs') {
-    const root = new TreeNode({ kind: 'dir', mode: 0o1777, children: childrenOf([]) })
-    return { mount, view: UnionView.open(new Tree(root)), save: async () => {}, release: () => {} }
+    const { sizeBytes, mode = 0o1777 } = mount
+    const root = new TreeNode({ kind: 'dir', mode, children: childrenOf([]) })
+    return {
+      mount,
+      view: UnionView.open(new Tree(root), { sizeBytes }),
+      save: async () => {},
+      release: () => {},
+    }
   }
   const volume = await acquireVolume(store, mount.volume)
   return {

@@ -34,7 +34,13 @@ export type ContainerMount =
       /** Absolute path of a folder or file on the host. */
       readonly source: string
     }
-  | { readonly type: 'tmpfs'; readonly target: string; readonly readOnly: boolean }
+  | {
+      readonly type: 'tmpfs'
+      readonly target: string
+      readonly readOnly: boolean
+      readonly sizeBytes?: number | undefined
+      readonly mode?: number | undefined
+    }
 
 /** What a container is run with. */
 export interface ContainerSettings {

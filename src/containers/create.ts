@@ -143,7 +143,13 @@ function mountOf(request: MountRequest, clock: Env): ContainerMount {
   const { target } = request
   switch (request.type) {
     case 'tmpfs':
-      return { type: 'tmpfs', target, readOnly: false }
+      return {
+        type: 'tmpfs',
+        target,
+        readOnly: request.readOnly ?? false,
+        sizeBytes: request.sizeBytes,
+        mode: request.mode,
+      }
     case 'bind':
       return { type: 'bind', target, source: request.source, readOnly: request.readOnly ?? false }
     case 'volume': {

@@ -17,7 +17,7 @@ export { killContainer, stopContainer, waitContainer } from './stop.js'
 export type { KillOptions, StopOptions } from './stop.js'
 export { followLog, readLog } from './log-reader.js'
 export type { FollowOptions, LogEntry } from './log-reader.js'
-export { parseMountFlag, parseVolumeFlag } from './mounts.js'
+export { parseMountFlag, parseTmpfsFlag, parseVolumeFlag } from './mounts.js'
 export type { MountRequest } from './mounts.js'
 export {
   createVolume,

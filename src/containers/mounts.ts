@@ -20,7 +20,15 @@ export type MountRequest =
       readonly source: string
       readonly readOnly?: boolean | undefined
     }
-  | { readonly type: 'tmpfs'; readonly target: string }
+  | {
+      readonly type: 'tmpfs'
+      readonly target: string
+      /** How many bytes it may hold; default no limit, but in the sandbox the kernel's (half of the memory). */
+      readonly sizeBytes?: number | undefined
+      /** Of its root. Default 0o1777. */
+      readonly mode?: number | undefined
+      readonly readOnly?: boolean | undefined
+    }
 
 /** Modes of `-v` that mean nothing here: SELinux labels, propagation and consistency are matters of a kernel's mounts. */
 const IGNORED_MODES = new Set(
@@ -55,6 +63,48 @@ function readModes(modes: string | undefined, text: string): { readOnly: boolean
   return { readOnly: words.includes('ro') || words.includes('readonly'), noCopy: words.includes('nocopy') }
 }
 
+/** Options of tmpfs(5) that mean nothing here: a sandbox has neither devices nor set-id programs in any case. */
+const IGNORED_OPTIONS = new Set(
+  'rw exec noexec suid nosuid dev nodev async sync atime noatime diratime nodiratime relatime norelatime strictatime'.split(
+    ' ',
+  ),
+)
+
+/**
+ * `TARGET[:OPTIONS]`, options as tmpfs(5) has them: `size=64m,mode=1770,ro`.
+ * @throws ContainerError MOUNT_INVALID
+ */
+export function parseTmpfsFlag(text: string): MountRequest {
+  const at = text.indexOf(':')
+  const target = mountTarget(at === -1 ? text : text.slice(0, at), text)
+  let [sizeBytes, mode, readOnly]: [number | undefined, number | undefined, boolean] = [
+    undefined,
+    undefined,
+    false,
+  ]
+  for (const option of at === -1 ? [] : text.slice(at + 1).split(',')) {
+    const [name, value = ''] = option.split('=') as [string, string?]
+    if (name === 'size') sizeBytes = sizeOf(value, text)
+    else if (name === 'mode') mode = modeOf(value, text)
+    else if (name === 'ro') readOnly = true
+    else if (!IGNORED_OPTIONS.has(option)) throw invalid(text, `unknown option ${JSON.stringify(option)}`)
+  }
+  return { type: 'tmpfs', target, sizeBytes, mode, readOnly }
+}
+
+/** Powers of 1024. 0 is no limit. */
+function sizeOf(value: string, text: string): number | undefined {
+  const match = /^(\d+)([kmgt]?)i?b?$/i.exec(value)
+  if (match === null) throw invalid(text, `${JSON.stringify(value)} is no size`)
+  const size = Number(match[1]) * 1024 ** ['', 'k', 'm', 'g', 't'].indexOf(match[2]!.toLowerCase())
+  return size === 0 ? undefined : size
+}
+
+function modeOf(value: string, text: string): number {
+  if (/^[0-7]{1,5}$/.test(value)) return Number.parseInt(value, 8) & 0o7777
+  throw invalid(text, `${JSON.stringify(value)} is no mode`)
+}
+
 /**
  * `type=volume|bind|tmpfs,source=…,target=…,readonly`, fields in any order.
  * @throws ContainerError MOUNT_INVALID | VOLUME_NAME_INVALID
@@ -76,7 +126,14 @@ export function parseMountFlag(text: string): MountRequest {
   const readOnly = ['true', '1', ''].includes(fields.get('readonly') ?? 'false')
   if (type === 'tmpfs') {
     if (source !== undefined) throw invalid(text, 'a tmpfs has no source')
-    return { type, target }
+    const [size, mode] = [fields.get('tmpfs-size'), fields.get('tmpfs-mode')]
+    return {
+      type,
+      target,
+      sizeBytes: size === undefined ? undefined : sizeOf(size, text),
+      mode: mode === undefined ? undefined : modeOf(mode, text),
+      readOnly,
+    }
   }
   if (type === 'bind') {
     if (source === undefined || !source.startsWith('/')) {
@@ -101,6 +158,8 @@ const FIELD_NAMES: ReadonlyMap<string, string> = new Map(
     readonly: 'readonly',
     ro: 'readonly',
     'volume-nocopy': 'volume-nocopy',
+    'tmpfs-size': 'tmpfs-size',
+    'tmpfs-mode': 'tmpfs-mode',
   }),
 )
 

@@ -329,6 +329,7 @@ async function runWithVolumes(
       mounts: grafted.targets.map(({ mount, path }) => ({
         type: mount.type === 'tmpfs' ? 'tmpfs' : 'bind',
         target: path,
+        size: mount.type === 'tmpfs' ? mount.sizeBytes : undefined,
         readonly: mount.readOnly,
         isPoint: true,
       })),

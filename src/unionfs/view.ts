@@ -8,8 +8,9 @@ import { createFs } from './fs/facade.js'
 import { toPath, type PathArgument } from './fs/arguments.js'
 import type { NodeFs } from './host-contract.js'
 import * as attributes from './kernel/attributes.js'
+import { UpperStorage } from './kernel/file-data.js'
 import { Kernel } from './kernel/kernel.js'
-import { mountOn, unmount } from './kernel/mounts.js'
+import { bindOn, mountOn, unmount } from './kernel/mounts.js'
 import * as names from './kernel/names.js'
 import { Superblock } from './kernel/superblock.js'
 import { UpperNode } from './kernel/upper.js'
@@ -28,6 +29,8 @@ export interface ViewOptions {
   readonly umask?: number
   /** Clock and dice. */
   readonly env?: Env
+  /** How many bytes of written files it may hold, in pages of 4096 bytes, as tmpfs(5) `size`: then ENOSPC. Default no limit. */
+  readonly sizeBytes?: number | undefined
 }
 
 export interface FollowOptions {
@@ -45,6 +48,8 @@ export interface MknodOptions {
 export interface MountOptions {
   /** Every attempt to change something there fails with EROFS. Default false. */
   readonly readOnly?: boolean
+  /** As for a view; for trees only, since a view that is mounted has a say of its own. */
+  readonly sizeBytes?: number | undefined
 }
 
 /** What can be mounted: a tree, which is copied on write, or another view, which is shared. */
@@ -70,9 +75,9 @@ export class UnionView {
   constructor(tree: Tree = EMPTY_TREE, options: ViewOptions = {}, base: Tree = tree) {
     this.base = base
     this.#options = options
-    this.#superblock = new Superblock(tree)
+    const { uid = 0, gid = uid, groups = [], umask = 0o022, env, sizeBytes } = options
+    this.#superblock = new Superblock(tree, { storage: new UpperStorage(sizeBytes) })
     this.#snapshot = tree
-    const { uid = 0, gid = uid, groups = [], umask = 0o022, env } = options
     this.#kernel = new Kernel(this.#superblock, { uid, gid, groups }, umask, env)
   }
 
@@ -89,7 +94,7 @@ export class UnionView {
    * The same files as another process sees them: with its own identity, umask and open files. For executors, which run
    * a step's commands as the step's user.
    */
-  fsFor(options: Omit<ViewOptions, 'env'>): NodeFs {
+  fsFor(options: Omit<ViewOptions, 'env' | 'sizeBytes'>): NodeFs {
     const { uid = 0, gid = uid === 0 ? 0 : uid, groups = [], umask = 0o022 } = options
     return createFs(new Kernel(this.#superblock, { uid, gid, groups }, umask, this.#options.env))
   }
@@ -132,7 +137,7 @@ export class UnionView {
   }
 
   /**
-   * Mounts a tree or a view over a directory. What is below it is hidden, belongs to the mount, and is no part of the
+   * Mounts a tree or a view over a directory, or one whose root is a file over a file. What is below it is hidden, belongs to the mount, and is no part of the
    * diff or of snapshots of this view. Names cannot be moved or linked across (EXDEV). A view can be mounted in several
    * others at once, read-only in some: all see the same files.
    *
@@ -144,9 +149,29 @@ export class UnionView {
     const superblock =
       source instanceof UnionView
         ? source.#superblock
-        : new Superblock(source, { storage: this.#superblock.storage })
+        : new Superblock(source, { storage: this.#storageFor(options.sizeBytes) })
     const mount = attempt('mount', path, undefined, () =>
       mountOn(this.#kernel, name, superblock, options.readOnly ?? false),
+    )
+    return () => unmount(mount)
+  }
+
+  #storageFor(sizeBytes: number | undefined): UpperStorage {
+    return sizeBytes === undefined ? this.#superblock.storage : new UpperStorage(sizeBytes)
+  }
+
+  /**
+   * Makes what is at a path a mount of its own, as `mount --bind PATH PATH`: the same files, which are part of the diff and
+   * of snapshots as before, with a say of their own on whether they can be changed. In one that cannot, another can. Of a
+   * file with several names in the view, all are meant.
+   *
+   * @returns ends it
+   * @throws Node's error (syscall `mount`) ENOENT
+   */
+  bind(path: PathArgument, options: Pick<MountOptions, 'readOnly'> = {}): () => void {
+    const name = toPath(path)
+    const mount = attempt('mount', path, undefined, () =>
+      bindOn(this.#kernel, name, options.readOnly ?? false),
     )
     return () => unmount(mount)
   }

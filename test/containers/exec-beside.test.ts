@@ -13,6 +13,7 @@ import {
   openContainer,
   runContainer,
   stopContainer,
+  waitContainer,
   type CreateContainerOptions,
   type ExecOptions,
 } from '../../src/containers/index.js'
@@ -177,8 +178,7 @@ describe('exec beside a command in the sandbox', () => {
     }
     expect(seen).toBe('main\n')
     await lamella('exec', 'box', 'touch', '/end')
-    for (let wait = 0; wait < 100 && (await findContainer(store, 'box')).status === 'running'; wait++)
-      await sleep(50)
+    await waitContainer(store, 'box')
     await using container = await openContainer(store, 'box')
     expect(container.view.fs.existsSync('/own')).toBe(true)
     expect(readdirSync(join(path, 'lamella/sandbox/runs'))).toEqual([])
@@ -192,11 +192,11 @@ describe('exec beside a command in the sandbox', () => {
     const look = `for p in /proc/[0-9]*; do test -e $p/root${marker} && echo $p >> /escape; test -e $p/cwd${marker} && echo $p >> /escape; echo $p >> /seen; done`
     const { ended } = await begin(store, `(while ! test -e /end; do ${look}; done) & true`)
     for (let i = 0; i < 12; i++) await exec(store, 'true')
-    const { output } = await exec(
+    const found = await exec(
       store,
       'ls /proc/self/fd | wc -l; test -s /seen && echo looked; cat /escape 2>/dev/null; true',
     )
-    expect(output).toBe('4\nlooked\n')
+    expect(found).toEqual({ exitCode: 0, output: '4\nlooked\n' })
     await exec(store, 'touch /own /end')
     await ended
   })

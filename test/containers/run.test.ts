@@ -220,6 +220,19 @@ describe('a read-only root', () => {
     expect(one.view.fs.readdirSync('/d')).toEqual(['y'])
   })
 
+  test('a tmpfs in the view has its size and its mode', async () => {
+    const store = await storeWithImage()
+    await runContainer(store, 'app', {
+      mounts: [{ type: 'tmpfs', target: '/t', sizeBytes: 4096, mode: 0o700, readOnly: false }],
+      executor: inView(({ view: { fs } }) => {
+        expect(fs.statSync('/t').mode & 0o7777).toBe(0o700)
+        fs.writeFileSync('/t/a', 'x')
+        expect(() => fs.writeFileSync('/t/b', 'x')).toThrow('ENOSPC')
+        fs.writeFileSync('/elsewhere', 'x')
+      }),
+    })
+  })
+
   test('on a copy: the executor is told', async () => {
     const store = await storeWithImage()
     const executor = onCopy(({ readOnlyRoot }) => Number(readOnlyRoot))

@@ -9,6 +9,7 @@ import {
   execInContainer,
   killContainer,
   openContainer,
+  parseMountFlag,
   readVolume,
   runContainer,
   stopContainer,
@@ -28,7 +29,22 @@ async function open(): Promise<Store> {
   await putImage(store, {
     files: (fs) => {
       fs.writeFileSync('/bin/busybox', readFileSync(BUSYBOX!), { mode: 0o755 })
-      for (const name of ['sh', 'cat', 'ls', 'mv', 'ln', 'sleep', 'touch', 'id', 'chmod', 'rm', 'mkdir']) {
+      for (const name of [
+        'sh',
+        'cat',
+        'ls',
+        'mv',
+        'ln',
+        'sleep',
+        'touch',
+        'id',
+        'chmod',
+        'rm',
+        'mkdir',
+        'head',
+        'wc',
+        'stat',
+      ]) {
         fs.linkSync('/bin/busybox', `/bin/${name}`)
       }
     },
@@ -147,6 +163,14 @@ describe('in the sandbox', () => {
     expect(output.match(/Read-only/g)).toHaveLength(2)
     expect(output).toMatch(/\/d:\nx\n\n\/t:\nx\n$/)
     expect((await containerChanges(store, info.id)).map(({ path }) => path)).toEqual(['/d', '/t'])
+  })
+
+  test('a tmpfs has its size and its mode', async () => {
+    await using store = await open()
+    const { output } = await run(store, 'stat -c %a /t; head -c 99999 /dev/zero > /t/x; wc -c < /t/x', {
+      mounts: ['type=tmpfs,target=/t,tmpfs-size=16k,tmpfs-mode=700'].map(parseMountFlag),
+    })
+    expect(output).toMatch(/^700\nhead: [^\n]*\n16384\n$/)
   })
 
   test('stop: SIGTERM to the command, whose files and exit code are kept', async () => {

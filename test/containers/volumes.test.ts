@@ -10,6 +10,7 @@ import {
   listVolumes,
   openContainer,
   parseMountFlag,
+  parseTmpfsFlag,
   parseVolumeFlag,
   planPruneVolumes,
   pruneVolumes,
@@ -62,7 +63,22 @@ describe('--mount', () => {
     ['target=/d,volume-nocopy=true', { type: 'volume', noCopy: true }],
     ['type=bind,source=/h,destination=/d,ro=1', { type: 'bind', source: '/h', readOnly: true }],
     ['type=tmpfs,target=/d', { type: 'tmpfs', target: '/d' }],
+    ['type=tmpfs,dst=/d,tmpfs-size=1m,tmpfs-mode=0700', { sizeBytes: 1 << 20, mode: 0o700 }],
   ])('%s', (flag, want) => expect(parseMountFlag(flag)).toMatchObject(want))
+
+  // tmpfs(5), docker docs "tmpfs mounts"
+  test.each<[string, object]>([
+    ['/d', { type: 'tmpfs', target: '/d', sizeBytes: undefined, mode: undefined, readOnly: false }],
+    ['/d:size=64k,mode=1770,noexec,rw', { target: '/d', sizeBytes: 65_536, mode: 0o1770, readOnly: false }],
+    ['/d:size=0,ro', { sizeBytes: undefined, readOnly: true }],
+    ['/d:size=5000', { sizeBytes: 5000 }],
+  ])('--tmpfs %s', (flag, want) => expect(parseTmpfsFlag(flag)).toMatchObject(want))
+
+  test.each(['d', '/', '/d:size=x', '/d:size=-1', '/d:mode=9', '/d:colour=red', '/d:'])(
+    '--tmpfs %s',
+    (flag) =>
+      expect(() => parseTmpfsFlag(flag)).toThrow(expect.objectContaining({ code: 'MOUNT_INVALID' }) as Error),
+  )
 
   test.each([
     'type=volume',

@@ -131,6 +131,31 @@ describe('mounts that cannot be written to', () => {
       expect((await run([`RUN ${cache} echo x > /c/x || echo refused`])).out).toMatch(/refused/)
     })
 
+    each(`${name}: single files, and a file among what can be written to`, async () => {
+      const files =
+        '--mount=type=bind,source=ctx/file,target=/work/one --mount=type=secret,id=s,target=/work/s --mount=type=bind,source=ctx,target=/in,rw --mount=type=bind,source=ctx/file,target=/in/sub/file'
+      const { out, tree } = await run(
+        [
+          `RUN ${files} for f in /work/one /work/s /in/sub/file; do echo x > $f; echo $?; echo x >> $f; echo $?; rm $f; echo $?; chmod 600 $f; echo $?; cat $f; done; echo x > /in/file && echo written`,
+        ],
+        { secrets: { s: 'secret\n' } },
+      )
+      expect(out.match(/^\d$/gm)?.length).toBe(12)
+      expect(out).not.toMatch(/^0$/m)
+      expect(out.match(/Read-only file system/g)!.length).toBeGreaterThanOrEqual(9)
+      expect(out.match(/^(file|secret|written)$/gm)).toEqual(['file', 'secret', 'file', 'written'])
+      for (const name of ['one', 's']) expect(tree.lookup(`work/${name}`)).toBeUndefined()
+    })
+
+    each(`${name}: in one that cannot be written to, only the one that can`, async () => {
+      const nested = '--mount=type=bind,source=ctx,target=/in --mount=type=cache,target=/in/sub'
+      const { out } = await run([
+        `RUN ${nested} echo x > /in/x; echo $?; echo y > /in/sub/y; echo $?; mv /in/sub/y /in/; echo $?; rmdir /in/sub; echo $?; cat /in/sub/y`,
+      ])
+      expect(out.match(/^\w$/gm)?.[1]).toBe('0')
+      expect(out.match(/^0$/gm)?.length).toBe(1)
+    })
+
     each(`${name}: with rw, what is written is dropped`, async () => {
       const { out, tree } = await run([`RUN ${flags},rw echo x > /in/new && cat /in/new /in/file`])
       expect(out).toBe('x\nfile\n')
@@ -170,6 +195,22 @@ describe('mounts that cannot be written to', () => {
 })
 
 describe('tmpfs', () => {
+  for (const [name, run] of [
+    ['shell', inShell],
+    ['sandbox', inSandbox],
+  ] as const) {
+    const each = name === 'shell' ? test : sandboxTest
+    each(`${name}: a command fails when its size is used up, and goes on when there is room`, async () => {
+      const { out, tree } = await run([
+        'RUN --mount=type=tmpfs,target=/t,size=8k cd /t; echo a > a; echo b > b; echo c > c; echo $?; cat a b; rm a; echo d > d; echo $?; cat d; echo x > /work/x',
+      ])
+      expect(out).toMatch(/No space left on device/)
+      expect(out.match(/^\w$/gm)).toEqual([expect.stringMatching(/[12]/), 'a', 'b', '0', 'd'])
+      expect(tree.lookup('t')).toBeUndefined()
+      expect(tree.lookup('work/x')?.size).toBe(2)
+    })
+  }
+
   sandboxTest('holds no more than its size, and nothing of it is kept', async () => {
     const { out, tree } = await inSandbox([
       'RUN --mount=type=tmpfs,target=/t,size=1m dd if=/dev/zero of=/t/x bs=64k count=64; stat -c "%a %u:%g" /t; wc -c < /t/x; grep " /t " /proc/mounts | cut -d" " -f3',

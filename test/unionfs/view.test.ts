@@ -13,8 +13,8 @@ import {
   mountFolder,
   TreeNode,
   UnionView,
+  Tree,
   type Change,
-  type Tree,
 } from 'lamella/unionfs'
 import type { DiffID } from '../../src/digest.js'
 import { runs } from '../chance.js'
@@ -273,6 +273,90 @@ describe('mount', () => {
       expect(change, name).toThrow(expect.objectContaining({ code: 'EROFS' }))
     }
     expect(fs.readFileSync(fd, 'utf8')).toBe('A')
+  })
+
+  // mount_namespaces(7), mount(8) "bind mounts", move_mount: a directory on a directory, anything else on anything else
+  test('a file on a file', () => {
+    const view = new UnionView(sampleTree())
+    const { fs } = view
+    const file = new Tree(sampleTree().lookup('etc/b')!)
+    expect(() => view.mount('/etc', file)).toThrow('ENOTDIR')
+    const end = view.mount('/etc/a', file, { readOnly: true })
+    expect(fs.readFileSync('/etc/a', 'utf8')).toBe('B')
+    expect(fs.statSync('/etc/a').nlink).toBe(1)
+    expect(() => fs.appendFileSync('/etc/a', 'x')).toThrow('EROFS')
+    expect(() => fs.chmodSync('/etc/a', 0)).toThrow('EROFS')
+    expect(() => fs.unlinkSync('/etc/a')).toThrow('EBUSY')
+    expect(() => fs.renameSync('/etc/a', '/etc/c')).toThrow('EBUSY')
+    expect(() => fs.renameSync('/etc/b', '/etc/a')).toThrow('EBUSY')
+    expect(() => fs.linkSync('/etc/a', '/etc/c')).toThrow('EXDEV')
+    // A descriptor that is closed takes nothing of what is mounted with it.
+    fs.closeSync(fs.openSync('/etc/a', 'r'))
+    expect(fs.readFileSync('/etc/a', 'utf8')).toBe('B')
+    end()
+    expect(fs.readFileSync('/etc/a', 'utf8')).toBe('A')
+    expect(view.diff()).toEqual([])
+  })
+
+  test('bind: the same files with a say of their own, one within another', () => {
+    const view = new UnionView(sampleTree())
+    const { fs } = view
+    const ends = [
+      view.bind('/etc', { readOnly: true }),
+      view.bind('/etc/a'),
+      view.bind('/lib/x', { readOnly: true }),
+    ]
+    expect(() => fs.writeFileSync('/etc/b', '')).toThrow('EROFS')
+    expect(() => fs.writeFileSync('/etc/new', '')).toThrow('EROFS')
+    expect(() => fs.writeFileSync('/lib/x', '')).toThrow('EROFS')
+    expect(() => fs.rmSync('/lib/x')).toThrow('EBUSY')
+    expect(() => fs.rmdirSync('/etc')).toThrow('EBUSY')
+    expect(() => fs.linkSync('/etc/a', '/c')).toThrow('EXDEV')
+    fs.writeFileSync('/etc/a', 'written')
+    // Of a file with two names, both.
+    expect(() => fs.writeFileSync('/lib/y', '')).toThrow('EROFS')
+    const end = view.mount('/etc', new UnionView())
+    expect(fs.readdirSync('/etc')).toEqual([])
+    end()
+    expect(() => fs.writeFileSync('/etc/b', '')).toThrow('EROFS')
+    for (const last of ends.toReversed()) last()
+    fs.writeFileSync('/etc/b', 'again')
+    fs.rmSync('/lib/x')
+    expect(view.changes().map(({ kind, path }) => `${kind} ${path}`)).toEqual([
+      'C /etc/a',
+      'C /etc/b',
+      'C /lib',
+      'D /lib/x',
+    ])
+  })
+
+  // tmpfs(5) `size`: blocks of 4096 bytes; write(2): as much as there is room for, then ENOSPC
+  test('with a size: what there is no room for is ENOSPC, and what goes gives room', () => {
+    const view = new UnionView(sampleTree())
+    const { fs } = view
+    view.mount('/lib', new Tree(dir()), { sizeBytes: 10_000 })
+    fs.writeFileSync('/lib/one', 'x')
+    expect(() => fs.writeFileSync('/lib/two', Buffer.alloc(8193))).toThrow('ENOSPC')
+    expect(fs.statSync('/lib/two').size).toBe(8192)
+    expect(() => fs.appendFileSync('/lib/one', Buffer.alloc(4096))).toThrow('ENOSPC')
+    expect(fs.statSync('/lib/one').size).toBe(4096)
+    expect(() => fs.writeFileSync('/lib/three', 'x')).toThrow('ENOSPC')
+    expect(() => fs.truncateSync('/lib/three', 1)).toThrow('ENOSPC')
+    fs.writeFileSync('/etc/a', Buffer.alloc(20_000))
+    fs.truncateSync('/lib/two', 4096)
+    const fd = fs.openSync('/lib/three', 'w')
+    expect(fs.writeSync(fd, Buffer.alloc(5000))).toBe(4096)
+    expect(() => fs.writeSync(fd, 'x')).toThrow('ENOSPC')
+    // An open file keeps its bytes.
+    fs.unlinkSync('/lib/three')
+    expect(() => fs.writeFileSync('/lib/four', 'x')).toThrow('ENOSPC')
+    fs.closeSync(fd)
+    fs.rmSync('/lib/two')
+    fs.writeFileSync('/lib/four', Buffer.alloc(8192))
+    fs.writeFileSync('/lib/four', Buffer.alloc(8000, 1))
+    fs.renameSync('/lib/one', '/lib/four')
+    fs.writeFileSync('/lib/five', Buffer.alloc(8192))
+    expect(() => fs.writeFileSync('/lib/six', 'x')).toThrow('ENOSPC')
   })
 
   test('a host folder: read when looked at, written when flushed', async () => {

@@ -3,7 +3,7 @@
 import { BuildError, isAbortError, throwIfAborted } from '../../errors.js'
 import type { ExecRequest, ExecResult, Executor } from '../executor.js'
 import { requireCapabilities } from './capabilities.js'
-import { withReadOnlyMounts } from './read-only.js'
+import { withMounts } from './in-view-mounts.js'
 
 /** What a function gets: the request, and the usual conveniences made from it. */
 export interface FunctionContext extends ExecRequest {
@@ -125,7 +125,7 @@ export function functionsExecutor(rules: readonly FunctionRule[]): Executor {
       const found = findRule(rules, request)
       if (found === undefined) throw noMatch(rules, request)
       const run = async () => ({ exitCode: await call(found, request) })
-      const result = await withReadOnlyMounts(request, run)
+      const result = await withMounts(request, run)
       throwIfAborted(request.signal)
       return result
     },

@@ -3,7 +3,7 @@
 import { throwIfAborted } from '../../errors.js'
 import type { ExecResult, Executor } from '../executor.js'
 import { requireCapabilities } from './capabilities.js'
-import { withReadOnlyMounts } from './read-only.js'
+import { withMounts } from './in-view-mounts.js'
 
 export interface ShellExecutorOptions {
   /** Loads just-bash; default `import('just-bash')`. For bundlers and for tests. */
@@ -33,7 +33,7 @@ export function shellExecutor(options: ShellExecutorOptions = {}): Executor {
       const { loadPeer } = await import('./shell/peer.js')
       const peer = await loadPeer(options.load)
       const { runShell } = await import('./shell/run.js')
-      return withReadOnlyMounts(request, () => runShell(peer, request))
+      return withMounts(request, () => runShell(peer, request))
     },
   }
   return executor

@@ -86,7 +86,7 @@ function writeFile(kernel: Kernel, path: unknown, data: unknown, given: unknown,
     const bytes = toContent(data, options.encoding)
     return () => {
       if (bytes.byteLength === 0) return
-      attempt('write', undefined, undefined, () => files.write(kernel, fd, bytes, undefined))
+      attempt('write', undefined, undefined, () => files.writeAll(kernel, fd, bytes))
     }
   }
   const bytes = toContent(data, options.encoding)
@@ -98,7 +98,7 @@ function writeFile(kernel: Kernel, path: unknown, data: unknown, given: unknown,
     try {
       // Node asks for no write of nothing: the descriptor's access mode does not matter then.
       if (bytes.byteLength > 0) {
-        attempt('write', undefined, undefined, () => files.write(kernel, fd, bytes, undefined))
+        attempt('write', undefined, undefined, () => files.writeAll(kernel, fd, bytes))
       }
     } finally {
       kernel.close(fd)
@@ -127,7 +127,7 @@ export function copyFile(kernel: Kernel, source: string, dest: string, flags: nu
     files.ftruncate(kernel, fd, 0)
     attributes.chmod(kernel, node, from.mode)
     if (bytes === undefined) fail('EISDIR')
-    if (bytes.byteLength > 0) files.write(kernel, fd, bytes, undefined)
+    if (bytes.byteLength > 0) files.writeAll(kernel, fd, bytes)
   } catch (error) {
     try {
       names.unlink(kernel, dest)

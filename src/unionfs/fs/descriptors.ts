@@ -246,7 +246,10 @@ function writeVector(
 ): number {
   let total = 0
   for (const buffer of buffers.length === 0 ? [new Uint8Array(0)] : buffers) {
-    total += files.write(kernel, fd, toBytes(buffer), position === undefined ? undefined : position + total)
+    const bytes = toBytes(buffer)
+    const count = files.write(kernel, fd, bytes, position === undefined ? undefined : position + total)
+    total += count
+    if (count < bytes.byteLength) break
   }
   return total
 }

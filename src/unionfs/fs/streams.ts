@@ -223,7 +223,7 @@ export class WriteStream extends Writable {
     }
     try {
       const count = attempt('write', undefined, undefined, () =>
-        files.write(this.#kernel, this.fd!, chunk, this.pos),
+        files.writeAll(this.#kernel, this.fd!, chunk, this.pos),
       )
       this.bytesWritten += count
       if (this.pos !== undefined) this.pos += count

@@ -11,9 +11,32 @@ export const FILE_SIZE_MAX = 2 ** 31 - 4096
 /** Permission bits of every memfs inode: memfs checks nothing here, the view's own metadata count. */
 const INODE_MODE = 0o100600
 
+/** What a limit is counted in, as tmpfs does: a file takes whole pages. */
+const PAGE = 4096
+
 /** The memfs volume that holds the upper's bytes; loaded and made at the first write. */
 export class UpperStorage {
   #volume: MemfsVolume | undefined
+  #freePages: number
+
+  /** @param sizeBytes  how much it may hold, rounded up to pages, as tmpfs(5) `size` */
+  constructor(sizeBytes = Number.POSITIVE_INFINITY) {
+    this.#freePages = Math.ceil(sizeBytes / PAGE)
+  }
+
+  get isLimited(): boolean {
+    return this.#freePages !== Number.POSITIVE_INFINITY
+  }
+
+  /** How large a file can become that takes `held` bytes now. */
+  roomFor(held: number): number {
+    return (Math.ceil(held / PAGE) + this.#freePages) * PAGE
+  }
+
+  /** A file that took `before` bytes takes `after` now. */
+  account(before: number, after: number): void {
+    this.#freePages -= Math.ceil(after / PAGE) - Math.ceil(before / PAGE)
+  }
 
   create(): MemfsInode {
     this.#volume ??= new (loadMemfs().Volume)()
@@ -75,10 +98,32 @@ export class FileData {
     return count
   }
 
-  /** Writes at `position`; a gap after the present end reads as zeros. @throws Fault EFBIG */
-  write(bytes: Uint8Array, position: number): void {
+  /**
+   * Writes at `position`; a gap after the present end reads as zeros.
+   * @returns how many bytes there was room for
+   * @throws Fault EFBIG; ENOSPC where there was room for none
+   */
+  write(bytes: Uint8Array, position: number): number {
     const end = position + bytes.byteLength
     if (end > FILE_SIZE_MAX) fail('EFBIG')
+    if (!this.#storage.isLimited) this.#write(bytes, position, end)
+    else {
+      const room = this.#storage.roomFor(this.#held)
+      if (room <= position) fail('ENOSPC')
+      if (end > room) return this.write(bytes.subarray(0, room - position), position)
+      const before = this.#held
+      this.#write(bytes, position, end)
+      this.#storage.account(before, this.#held)
+    }
+    return bytes.byteLength
+  }
+
+  /** Bytes that the storage holds for it. */
+  get #held(): number {
+    return this.#inode?.getSize() ?? 0
+  }
+
+  #write(bytes: Uint8Array, position: number, end: number): void {
     if (position === 0 && end >= this.size) {
       // The whole content is new: nothing of the old need be copied, and the buffer gets its exact size.
       this.#replace(bytes)
@@ -87,10 +132,17 @@ export class FileData {
     this.#own().write(asBuffer(bytes), 0, bytes.byteLength, position)
   }
 
-  /** Cuts or extends with zeros. @throws Fault EFBIG */
+  /** Cuts or extends with zeros, which take as much room as other bytes. @throws Fault EFBIG | ENOSPC */
   truncate(size: number): void {
     if (size > FILE_SIZE_MAX) fail('EFBIG')
     if (size === this.size) return
+    if (size > this.#storage.roomFor(this.#held)) fail('ENOSPC')
+    const before = this.#held
+    this.#truncate(size)
+    if (this.#storage.isLimited && size > 0) this.#storage.account(before, this.#held)
+  }
+
+  #truncate(size: number): void {
     if (size === 0) {
       this.#drop()
       this.#ref = NOTHING
@@ -124,6 +176,7 @@ export class FileData {
   }
 
   #drop(): void {
+    if (this.#storage.isLimited) this.#storage.account(this.#held, 0)
     if (this.#inode !== undefined) this.#storage.release(this.#inode)
     this.#inode = undefined
     this.#shared = false

@@ -146,16 +146,27 @@ export function read(
   return count
 }
 
-/** Writes all of `bytes`; `position` as in `read`. A descriptor opened for appending always writes at the end. */
+/**
+ * Writes `bytes`, or as many of them as there is room for; `position` as in `read`. A descriptor opened for appending always
+ * writes at the end. @returns how many
+ */
 export function write(kernel: Kernel, fd: number, bytes: Uint8Array, position: number | undefined): number {
   const file = kernel.file(fd)
   if (!isWritable(file.flags)) fail('EBADF')
   const { node } = file
   if (bytes.byteLength === 0) return 0
   const start = (file.flags & O.APPEND) !== 0 ? node.size : (position ?? file.position)
-  node.data!.write(bytes, start)
-  if (position === undefined) file.position = start + bytes.byteLength
+  const count = node.data!.write(bytes, start)
+  if (position === undefined) file.position = start + count
   contentWritten(kernel, node)
+  return count
+}
+
+/** As `write`, until all is written. @throws Fault ENOSPC where there was room for a part only, which is written then */
+export function writeAll(kernel: Kernel, fd: number, bytes: Uint8Array, position?: number): number {
+  for (let at = 0; at < bytes.byteLength;) {
+    at += write(kernel, fd, bytes.subarray(at), position === undefined ? undefined : position + at)
+  }
   return bytes.byteLength
 }
 

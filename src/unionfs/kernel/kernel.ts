@@ -5,9 +5,10 @@ import { systemEnv } from '../../env.js'
 import { TreeNode } from '../node.js'
 import { fail, type ErrnoCode } from './fault.js'
 import { isPermitted, MAY_EXEC, MAY_WRITE, type Identity } from './identity.js'
+import { crossMounts, mountAt, type Mount } from './mounts.js'
 import { Walk, walkPlain, type LookupObserver, type WalkContext } from './resolve.js'
 import type { Superblock } from './superblock.js'
-import { UpperNode, childOf, type AnyNode, type Clock } from './upper.js'
+import { UpperNode, type AnyNode, type Clock } from './upper.js'
 
 /** What happened to an entry. `path` is from the root, without symlinks. */
 export interface ChangeEvent {
@@ -109,8 +110,8 @@ export class Kernel implements WalkContext {
 
   /** The node that a walk reached as an upper node, so that a descriptor stays on it whatever happens to its names. */
   hold(walk: Walk): UpperNode {
-    let node = crossed(this.superblock.root)
-    for (const name of walk.names) node = crossed(node.superblock.copyUp(node, name))
+    let node = crossMounts(this.superblock.root)
+    for (const name of walk.names) node = crossMounts(node.superblock.copyUp(node, name))
     return node
   }
 
@@ -123,17 +124,12 @@ export class Kernel implements WalkContext {
 
   /** Whether nothing can be changed where a walk ended: that is a matter of the mount, not of the file. */
   isReadOnly(walk: Walk): boolean {
-    let { isReadOnly } = this.superblock
-    let at: AnyNode | undefined = this.superblock.root
-    for (let i = 0; at !== undefined; i++) {
-      while (at instanceof UpperNode && at.mounted !== undefined) {
-        isReadOnly = at.mounted.isReadOnly
-        at = at.mounted.root
-      }
-      if (i === walk.names.length) break
-      at = childOf(at, walk.names[i]!)
-    }
-    return isReadOnly
+    return (this.mountOf(walk) ?? this.superblock).isReadOnly
+  }
+
+  /** The mount that a walk ended in: names are not moved or linked from one into another. */
+  mountOf(walk: Walk): Mount | undefined {
+    return this.hasMounts ? mountAt(this.superblock.root, walk.names) : undefined
   }
 
   /** The superblock of the node that a walk reached: that of the last upper node on its way. */
@@ -213,12 +209,6 @@ export class Kernel implements WalkContext {
   }
 }
 
-function crossed(node: UpperNode): UpperNode {
-  let at = node
-  while (at.mounted !== undefined) at = at.mounted.root
-  return at
-}
-
 /** A directory that was removed and is still held open: nothing can be made in it. */
 export function isRemoved(dir: AnyNode): boolean {
   return !(dir instanceof TreeNode) && dir.links.length === 0 && dir.superblock.root !== dir
@@ -226,7 +216,7 @@ export function isRemoved(dir: AnyNode): boolean {
 
 /** Gives back the bytes of a file that nobody can reach any more. */
 export function releaseIfUnused(node: UpperNode): void {
-  if (node.openCount === 0 && node.links.length === 0) node.data?.release()
+  if (node.openCount === 0 && node.links.length === 0 && node.superblock.root !== node) node.data?.release()
 }
 
 /** Path of an upper directory from the root of the view, '' for the root itself. */
@@ -253,6 +243,7 @@ function pathOf(node: UpperNode, kernel: Kernel): string {
 function pointIn(root: UpperNode, kernel: Kernel): UpperNode | undefined {
   for (const { point } of root.superblock.mounts) {
     const { superblock } = point
+    if (superblock === root.superblock) continue
     if (superblock === kernel.superblock || pointIn(superblock.root, kernel) !== undefined) return point
   }
   return undefined

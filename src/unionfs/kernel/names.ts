@@ -16,6 +16,7 @@ import {
   type Identity,
 } from './identity.js'
 import { releaseIfUnused, stampContent, stampMeta, type Kernel } from './kernel.js'
+import { isMountPoint } from './mounts.js'
 import { PATH_MAX, type Walk } from './resolve.js'
 import { UpperNode, entryCount, type AnyNode } from './upper.js'
 
@@ -104,7 +105,7 @@ export function link(kernel: Kernel, existing: string, path: string): void {
   const from = kernel.walk(existing, false)
   const to = walkToNew(kernel, path, false)
   const source = from.node
-  if (kernel.superblockOf(from) !== kernel.superblockOf(to)) fail('EXDEV')
+  if (!isSameMount(kernel, from, to)) fail('EXDEV')
   if (!isLinkable(kernel.identity, source)) fail('EPERM')
   kernel.checkCreate(to.node)
   if (source.kind === 'dir') fail('EPERM')
@@ -123,19 +124,24 @@ function isLinkable(who: Identity, node: AnyNode): boolean {
   return node.kind === 'file' && !isSetId && isPermitted(who, node, MAY_READ | MAY_WRITE)
 }
 
+function isSameMount(kernel: Kernel, from: Walk, to: Walk): boolean {
+  return kernel.mountOf(from) === kernel.mountOf(to)
+}
+
 /** May this entry be removed from its directory? (may_delete) */
-function checkDelete(kernel: Kernel, parent: AnyNode, victim: AnyNode, asDirectory: boolean): void {
+function checkDelete(
+  kernel: Kernel,
+  { node: parent, last }: Walk,
+  victim: AnyNode,
+  asDirectory: boolean,
+): void {
   if (!isPermitted(kernel.identity, parent, MAY_WRITE | MAY_EXEC)) fail('EACCES')
   if (isStickyFor(kernel.identity, parent, victim)) fail('EPERM')
   if (asDirectory) {
     if (victim.kind !== 'dir') fail('ENOTDIR')
-    // The root of something that is mounted here.
-    if (isRootOfMount(victim)) fail('EBUSY')
-  } else if (victim.kind === 'dir') fail(isRootOfMount(victim) ? 'EBUSY' : 'EISDIR')
-}
-
-function isRootOfMount(node: AnyNode): boolean {
-  return node instanceof UpperNode && node.superblock.root === node
+    if (isMountPoint(parent, last)) fail('EBUSY')
+  } else if (isMountPoint(parent, last)) fail('EBUSY')
+  else if (victim.kind === 'dir') fail('EISDIR')
 }
 
 export function unlink(kernel: Kernel, path: string): void {
@@ -144,7 +150,7 @@ export function unlink(kernel: Kernel, path: string): void {
   const victim = lastChild(walk)
   if (victim === undefined) fail('ENOENT')
   if (walk.hasTrailingSlash) fail(victim.kind === 'dir' ? 'EISDIR' : 'ENOTDIR')
-  checkDelete(kernel, walk.node, victim, false)
+  checkDelete(kernel, walk, victim, false)
   removeEntry(kernel, walk)
 }
 
@@ -155,7 +161,7 @@ export function rmdir(kernel: Kernel, path: string): void {
   if (walk.lastKind === 'root') fail('EBUSY')
   const victim = lastChild(walk)
   if (victim === undefined) fail('ENOENT')
-  checkDelete(kernel, walk.node, victim, true)
+  checkDelete(kernel, walk, victim, true)
   if (entryCount(victim) > 0) fail('ENOTEMPTY')
   removeEntry(kernel, walk)
 }
@@ -184,7 +190,7 @@ function dropName(kernel: Kernel, parent: UpperNode, name: string): void {
 export function rename(kernel: Kernel, oldPath: string, newPath: string): void {
   const from = kernel.walkToParent(oldPath)
   const to = kernel.walkToParent(newPath)
-  if (kernel.superblockOf(from) !== kernel.superblockOf(to)) fail('EXDEV')
+  if (!isSameMount(kernel, from, to)) fail('EXDEV')
   if (from.lastKind !== 'name' || to.lastKind !== 'name') fail('EBUSY')
   const source = lastChild(from)
   if (source === undefined) fail('ENOENT')
@@ -194,13 +200,13 @@ export function rename(kernel: Kernel, oldPath: string, newPath: string): void {
   if (isAtOrBelow(to, to.names.length, from)) fail('EINVAL')
   if (isAtOrBelow(from, from.names.length, to)) fail('ENOTEMPTY')
   if (isSameInode(from, source, to, victim)) return
-  checkDelete(kernel, from.node, source, isDirectory)
+  checkDelete(kernel, from, source, isDirectory)
   if (victim === undefined) kernel.checkCreate(to.node)
-  else checkDelete(kernel, to.node, victim, isDirectory)
+  else checkDelete(kernel, to, victim, isDirectory)
   const isSameParent = from.path === to.path
   // A directory that changes its parent has its `..` rewritten.
   if (isDirectory && !isSameParent && !isPermitted(kernel.identity, source, MAY_WRITE)) fail('EACCES')
-  if (isRootOfMount(source) || (victim !== undefined && isRootOfMount(victim))) fail('EBUSY')
+  if (isMountPoint(from.node, from.last) || isMountPoint(to.node, to.last)) fail('EBUSY')
   if (victim?.kind === 'dir' && entryCount(victim) > 0) fail('ENOTEMPTY')
   move(kernel, from, to, victim !== undefined)
 }

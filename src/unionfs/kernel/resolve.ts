@@ -3,6 +3,7 @@
 import { encodePath } from '../../path.js'
 import type { ErrnoCode } from './fault.js'
 import { isPermitted, MAY_EXEC, type Identity } from './identity.js'
+import { crossMounts } from './mounts.js'
 import { UpperNode, childOf, type AnyNode } from './upper.js'
 
 /** Limits of Linux: bytes of a path with its final NUL, bytes of a name, links in one walk. */
@@ -31,13 +32,6 @@ export function isTooLong(path: string): boolean {
 
 function isNameTooLong(name: string): boolean {
   return name.length > NAME_SAFE && encodePath(name).byteLength > NAME_MAX
-}
-
-/** What stands at a node: the root of what is mounted on it, or itself. */
-function crossMount(node: AnyNode | undefined): AnyNode | undefined {
-  let at = node
-  while (at instanceof UpperNode && at.mounted !== undefined) at = at.mounted.root
-  return at
 }
 
 /**
@@ -110,7 +104,7 @@ export class Walk {
   #restart(): void {
     this.names.length = 0
     this.nodes.length = 0
-    this.nodes.push(crossMount(this.#context.root)!)
+    this.nodes.push(crossMounts(this.#context.root))
   }
 
   #components(start: string, followsLast: boolean, stopsAtParent: boolean): ErrnoCode | undefined {
@@ -170,7 +164,7 @@ export class Walk {
 
   #lookup(dir: AnyNode, name: string): AnyNode | undefined | 'ENAMETOOLONG' {
     if (isNameTooLong(name)) return 'ENAMETOOLONG'
-    const node = crossMount(childOf(dir, name))
+    const node = crossMounts(childOf(dir, name))
     const { observer } = this.#context
     if (observer !== undefined) observer(this.names.length === 0 ? `/${name}` : `${this.path}/${name}`, node)
     return node
@@ -191,7 +185,7 @@ function isCertainlyAName(name: string): boolean {
  */
 export function walkPlain(root: UpperNode, path: string): AnyNode | 'ENOENT' | undefined {
   if (path.length > PATH_SAFE) return undefined
-  let node: AnyNode | undefined = root.mounted === undefined ? root : crossMount(root)!
+  let node: AnyNode | undefined = root.mounted === undefined ? root : crossMounts(root)
   let at = 0
   const { length } = path
   while (at < length) {
@@ -207,7 +201,7 @@ export function walkPlain(root: UpperNode, path: string): AnyNode | 'ENOENT' | u
       node instanceof UpperNode ? node.dir?.find(name) : node.children?.get(name)
     if (child === undefined) return isCertainlyAName(name) ? 'ENOENT' : undefined
     if (child.kind === 'symlink') return undefined
-    node = child instanceof UpperNode && child.mounted !== undefined ? crossMount(child)! : child
+    node = child instanceof UpperNode && child.mounted !== undefined ? crossMounts(child) : child
     at = end + 1
     if (end < length && node.kind !== 'dir') return undefined
   }

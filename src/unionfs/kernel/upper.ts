@@ -59,7 +59,7 @@ export class UpperNode {
   openCount = 0
   /** The node as a tree has it; `undefined` while it differs from the last freeze. */
   frozen: TreeNode | undefined
-  /** What is mounted over this directory. */
+  /** What is mounted over this directory or file. */
   mounted: Mount | undefined
 
   private constructor(
@@ -106,7 +106,7 @@ export class UpperNode {
 
   /** Names of the inode; for directories see `linkCount`. */
   get nlink(): number {
-    return this.links.length
+    return this.superblock.root === this ? 1 : this.links.length
   }
 
   #targetSize(): number {

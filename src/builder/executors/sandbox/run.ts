@@ -9,7 +9,6 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
-  readdirSync,
   statSync,
   writeFileSync,
 } from 'node:fs'
@@ -39,8 +38,6 @@ export class Sandbox {
   readonly #host: SandboxHost
   readonly #options: RootfsOptions
   #cleaned = false
-  /** What is in the host's /proc, by name. */
-  #covered: ReadonlyMap<string, 'file' | 'dir'> | undefined
 
   constructor(host: SandboxHost, store: Store, folder: string) {
     this.#host = host
@@ -185,16 +182,10 @@ export class Sandbox {
   #surroundings(run: string): Pick<SandboxFiles, 'merged' | 'covers' | 'filtered'> {
     const empty = join(run, 'empty')
     if (!existsSync(empty)) writeFileSync(empty, '', { mode: 0o444 })
-    this.#covered ??= new Map(
-      readdirSync('/proc', { withFileTypes: true }).map((entry) => [
-        entry.name,
-        entry.isDirectory() ? 'dir' : 'file',
-      ]),
-    )
     const filtered = seccompFilter(process.arch) !== undefined
     return {
       merged: join(run, 'merged'),
-      covers: coversOf(empty, (name) => this.#covered!.get(name)),
+      covers: coversOf(empty, kindInProc),
       filtered,
     }
   }
@@ -202,6 +193,12 @@ export class Sandbox {
   #helperFor({ uid, gid }: Identity): SandboxFiles['setpriv'] {
     return uid === 0 && gid === 0 ? undefined : helper(this.#host)
   }
+}
+
+/** By name: a list of what is in there would look at processes, which go meanwhile. */
+function kindInProc(name: string): 'file' | 'dir' | undefined {
+  const stat = statSync(`/proc/${name}`, { throwIfNoEntry: false })
+  return stat && (stat.isDirectory() ? 'dir' : 'file')
 }
 
 function memoryMount(

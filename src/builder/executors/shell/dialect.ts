@@ -106,8 +106,8 @@ class Rewriter {
     const text = literalText(target)
     if (text === undefined) return true
     if (/^\/dev\/(?:null|stdout|stderr|tty|fd\/\d)$/.test(text)) return false
-    const { fs, identity, hasReadOnly } = this.#dialect.process
-    if (identity.uid !== 0 || hasReadOnly === true) return true
+    const { fs, identity, hasMounts } = this.#dialect.process
+    if (identity.uid !== 0 || hasMounts === true) return true
     if (!text.includes('/')) return false
     const parent = text.slice(0, text.lastIndexOf('/')) || '/'
     return !text.startsWith('/') || !isDirectory(fs, parent) || isDirectory(fs, text)
@@ -116,7 +116,7 @@ class Rewriter {
 
 const isNode = (value: unknown): value is SyntaxNode => typeof value === 'object' && value !== null
 
-/** `{ if lamella-redirect file; then command; else (exit 2); fi; }`, for each file. */
+/** `{ if lamella-redirect file; then command; lamella-redirected $?; else (exit 2); fi; }`, for each file. */
 function guarded(command: SyntaxNode, targets: readonly SyntaxNode[]): SyntaxNode {
   const failure = {
     type: 'Subshell',
@@ -130,7 +130,10 @@ function guarded(command: SyntaxNode, targets: readonly SyntaxNode[]): SyntaxNod
         clauses: [
           {
             condition: [statement(probe(target))],
-            body: [statement(body)],
+            body: [
+              statement(body),
+              statement(simpleCommand([quotedWord('lamella-redirected'), LAST_STATUS])),
+            ],
           },
         ],
         elseBody: [statement(failure)],
@@ -162,6 +165,11 @@ function statement(command: SyntaxNode): SyntaxNode {
 
 function simpleCommand([name, ...args]: readonly SyntaxNode[]): SyntaxNode {
   return { type: 'SimpleCommand', name, args, assignments: [], redirections: [] }
+}
+
+const LAST_STATUS: SyntaxNode = {
+  type: 'Word',
+  parts: [{ type: 'ParameterExpansion', parameter: '?', operation: null }],
 }
 
 const quoted = (value: string): SyntaxNode => ({ type: 'SingleQuoted', value })

@@ -10,8 +10,10 @@ export interface ShellProcess {
   readonly view: UnionView
   readonly fs: ViewFs
   readonly identity: Identity
-  /** Some of the files cannot be changed by anyone: the root, or a mount. */
-  readonly hasReadOnly?: boolean
+  /** Some of the files cannot be changed by anyone, or not as much as one wants: the root, or a mount. */
+  readonly hasMounts?: boolean
+  /** Of the commands under way: where their output goes to, and what it could not all be written to. See redirect.ts. */
+  readonly redirected: { readonly paths: Set<string>; full: boolean }
   /** Bits that are taken off the mode of what is created. */
   umask: number
   /** Handlers by condition name, set by `trap`. */
@@ -65,6 +67,7 @@ const ERROR_TEXTS: Readonly<Record<string, string>> = {
   EMLINK: 'Too many links',
   ENAMETOOLONG: 'File name too long',
   ENOENT: 'No such file or directory',
+  ENOSPC: 'No space left on device',
   ENOTDIR: 'Not a directory',
   ENOTEMPTY: 'Directory not empty',
   EPERM: 'Operation not permitted',

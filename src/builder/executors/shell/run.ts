@@ -10,7 +10,7 @@ import { readInvocation } from './invocation.js'
 import type { Invocation } from './invocation.js'
 import { bytesOfLatin1, latin1OfBytes } from './latin1.js'
 import type { Peer } from './peer.js'
-import type { ShellProcess } from './process.js'
+import { errorText, type ShellProcess } from './process.js'
 import { viewFileSystem } from './view-file-system.js'
 
 type Bash = InstanceType<Peer['Bash']>
@@ -31,8 +31,10 @@ function startProcess(request: ExecRequest, signal: AbortSignal | undefined): Sh
   const identity = resolveIdentity(request.user, readAccountFiles(request.view.fs))
   // Modes are set by the commands themselves, from the process's own umask.
   const fs = request.view.fsFor({ ...identity, umask: 0 })
-  const hasReadOnly = request.mounts.some(({ readonly }) => readonly) || isReadOnlyRoot(request)
-  return { view: request.view, fs, identity, hasReadOnly, umask: 0o022, traps: new Map(), signal }
+  const hasMounts = request.mounts.length > 0 || isReadOnlyRoot(request)
+  const redirected = { paths: new Set<string>(), full: false }
+  const { view } = request
+  return { view, fs, identity, hasMounts, redirected, umask: 0o022, traps: new Map(), signal }
 }
 
 function isReadOnlyRoot({ view }: ExecRequest): boolean {
@@ -91,6 +93,12 @@ function exitCodeOf(result: BashResult, dialect: Invocation['dialect']): number 
   return isUnset ? 2 : result.exitCode
 }
 
+/** Where the shell itself has no room for what it writes, as through a descriptor, it ends. */
+function endedByFull(error: unknown): BashResult {
+  if ((error as { code?: unknown }).code !== 'ENOSPC') throw error
+  return { stdout: '', stderr: `sh: write error: ${errorText(error)}\n`, exitCode: 2, env: {} }
+}
+
 async function interpret(
   bash: Bash,
   process: ShellProcess,
@@ -106,7 +114,7 @@ async function interpret(
     ...(process.signal === undefined ? {} : { signal: process.signal }),
   }
   const env = { ...Object.fromEntries(request.env), PWD: request.cwd }
-  const result = await bash.exec(script, { ...options, cwd: request.cwd, env })
+  const result = await bash.exec(script, { ...options, cwd: request.cwd, env }).catch(endedByFull)
   emit(request, result)
   const onExit = process.traps.get('EXIT')
   const exitCode = exitCodeOf(result, dialect)

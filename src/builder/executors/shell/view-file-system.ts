@@ -62,7 +62,15 @@ export function viewFileSystem(process: ShellProcess, commands: ReadonlySet<stri
   ): void => {
     if (path === '/dev/null') return
     const isNew = fs.statSync(path, { throwIfNoEntry: false }) === undefined
-    fs.writeFileSync(path, bytesOf(content, options), { flag })
+    try {
+      fs.writeFileSync(path, bytesOf(content, options), { flag })
+    } catch (error) {
+      // just-bash would end with it; what is written then is what there was room for.
+      const { redirected } = process
+      if ((error as { code?: unknown }).code !== 'ENOSPC' || !redirected.paths.has(fs.realpathSync(path)))
+        throw error
+      redirected.full = true
+    }
     // A redirection makes its file before its command has told which umask holds here; what the command writes comes after.
     if (isNew || created.get(path) !== undefined) fs.chmodSync(path, 0o666 & ~process.umask)
     if (isNew) created.set(path, true)

@@ -5,7 +5,7 @@ import { link, ln, mkdir, mkfifo, mknod, realpath, rm, rmdir, touch, truncate, u
 import { find } from './find.js'
 import { diff } from './diff.js'
 import { printf } from './printf.js'
-import { redirect } from './redirect.js'
+import { redirect, redirected } from './redirect.js'
 import { echo, trap } from './shell-words.js'
 import { ls, stat } from './stat.js'
 import { tar } from './tar.js'
@@ -56,6 +56,7 @@ export const applets: Readonly<Record<string, Applet>> = {
   whoami,
   xargs,
   'lamella-redirect': redirect,
+  'lamella-redirected': redirected,
   'lamella-test': test,
   'lamella-[': bracket,
 }
