@@ -145,17 +145,34 @@ class Explainer {
   /** The earlier run that differs least; runs in the same place come before runs elsewhere. */
   #nearest(report: StepReport): RememberedStep | undefined {
     const { vertex, key } = report
-    // The run that is explained is remembered too; it counts only when it ran just so before.
-    const isEarlier = (step: RememberedStep) => step.key !== key || step.again !== undefined
-    const sameKind = (step: RememberedStep) => step.kind === vertex.op.kind && isEarlier(step)
-    const here = this.#memory.earlier(vertex).filter(sameKind)
-    const here0 = this.#best(report, here)
-    if (here0 !== undefined && keyword(here0.preimage) === keyword(report.map?.preimage)) return here0
-    const elsewhere = (this.#all ??= this.#memory.all()).filter(sameKind)
+    const sameKind = (run: RememberedStep) => run.kind === vertex.op.kind
+    const word = keyword(report.map?.preimage)
+    // What was in this place and is elsewhere now is the earlier run of that other step.
+    const here = this.#earlier(report).filter(
+      (step) => sameKind(step) && keyword(step.preimage) === word && !this.#isElsewhere(step, report),
+    )
+    const inPlace = this.#best(report, here)
+    if (inPlace !== undefined) return inPlace
+    const elsewhere = (this.#all ??= this.#memory.all()).filter((run) => sameKind(run) && isEarlier(run, key))
     const same = elsewhere.filter(
       (step) => step.preimage.get('instruction') === report.map?.preimage.get('instruction'),
     )
-    return this.#best(report, same) ?? here0
+    return this.#best(report, same)
+  }
+
+  #isElsewhere({ preimage }: RememberedStep, report: StepReport): boolean {
+    const text = preimage.get('instruction')
+    if (text === undefined || text === report.map?.preimage.get('instruction')) return false
+    const isMoved = (step: StepReport) =>
+      step.vertex.label.stage === report.vertex.label.stage &&
+      step.map?.preimage.get('instruction') === text &&
+      !this.#earlier(step).some((run) => run.preimage.get('instruction') === text)
+    return this.#steps.some((step) => step !== report && isMoved(step))
+  }
+
+  /** Runs in the place of a step. The run that is explained is remembered too; it counts only when it ran just so before. */
+  #earlier({ vertex, key, outcome }: StepReport): RememberedStep[] {
+    return this.#memory.earlier(vertex).filter((run) => outcome === 'hit' || isEarlier(run, key))
   }
 
   #best(report: StepReport, candidates: readonly RememberedStep[]): RememberedStep | undefined {
@@ -179,7 +196,11 @@ class Explainer {
     if (before === undefined) return [{ kind: 'first-time' }, ...after]
     const changes = definitionChanges(before.preimage, preimageOf(report))
     if (report.vertex.op.kind === 'image' && changes.length > 0) return [imageChange(before, report)]
-    const found = report.inputs.flatMap((input, i) => this.#inputReasons(input, before.inputs[i]))
+    // Files of another source tell nothing.
+    const isSame = !changes.some(({ part }) => part.startsWith('source'))
+    const found = isSame
+      ? report.inputs.flatMap((input, i) => this.#inputReasons(input, before.inputs[i]))
+      : []
     const out = [
       ...keyedChanges(report.vertex.op.kind, changes, found.length + after.length),
       ...found,
@@ -273,6 +294,10 @@ class Explainer {
   }
 }
 
+function isEarlier(run: RememberedStep, key: KeyId | undefined): boolean {
+  return run.key !== key || run.again !== undefined
+}
+
 function preimageOf({ map }: StepReport): ReadonlyMap<string, string> {
   return new Map([...(map?.preimage ?? [])].map(([part, value]) => [part, shortened(value)]))
 }
@@ -330,84 +355,4 @@ function inputDistance(before: RememberedStep, report: StepReport): number {
     if (input.content !== undefined && input.content === was.content) return false
     return !input.keys.some((key) => was.keys.includes(key))
   }).length
-}
-
-/** Files that a text names before it only counts them. */
-const FILES_SHOWN = 5
-
-/** Explanations as text, a line for each step and for each reason. */
-export function formatExplanations(explanations: readonly Explanation[]): string {
-  return explanations.map(formatExplanation).join('')
-}
-
-function formatExplanation(explanation: Explanation): string {
-  const { step, name, outcome, reasons, cost } = explanation
-  const word = { hit: 'HIT', miss: 'MISS', off: 'MISS', unknown: 'UNKNOWN' }[outcome]
-  const lines = [`#${step} ${word.padEnd(7)} ${name}`]
-  // Of a step that is new, what it stands on explains nothing.
-  const told = reasons[0]?.kind === 'first-time' ? reasons.slice(0, 1) : reasons
-  lines.push(...reasonLines(told, '     '))
-  if (told.length > 0 && isFarther(explanation, told)) lines.push(`     first cause: #${explanation.cause}`)
-  if (cost !== undefined) lines.push(`     last time: ${(cost.ms / 1000).toFixed(1)}s, ${cost.bytes} bytes`)
-  return `${lines.join('\n')}\n`
-}
-
-function reasonLines(reasons: readonly Reason[], indent: string): string[] {
-  const lines: string[] = []
-  const files = reasons.filter(({ kind }) => kind === 'file').length
-  let shown = 0
-  for (const reason of reasons) {
-    if (reason.kind !== 'file' || ++shown <= FILES_SHOWN) lines.push(indent + reasonText(reason))
-    else if (shown === FILES_SHOWN + 1) lines.push(`${indent}and ${files - FILES_SHOWN} more files`)
-    if (reason.kind === 'input') lines.push(...reasonLines(reason.reasons, `${indent}  `))
-  }
-  return lines
-}
-
-/** Whether the first cause is another step than this one and the one that its reasons name. */
-function isFarther({ step, cause }: Explanation, reasons: readonly Reason[]): boolean {
-  const direct = reasons.find((reason) => 'step' in reason)
-  return direct !== undefined && cause !== undefined && cause !== step && cause !== direct.step
-}
-
-function reasonText(reason: Reason): string {
-  switch (reason.kind) {
-    case 'first-time':
-      return 'not run before'
-    case 'result-gone':
-      return 'its layers are no longer in the store'
-    case 'no-cache':
-      return 'the cache was not asked'
-    case 'changed':
-      return `${reason.part}: ${shown(reason.before)} → ${shown(reason.after)}`
-    case 'file': {
-      const values = reason.before === undefined ? '' : `: ${reason.before} → ${reason.after}`
-      return `/${reason.path}: ${reason.change}${values}`
-    }
-    case 'content':
-      return `what it reads of ${reason.name} changed`
-    case 'base-image':
-      return `base image: ${reason.before} → ${reason.after}`
-    case 'input':
-      return unplaced(reason.name) === unplaced(reason.before)
-        ? `stands on another result of ${numbered(reason)} than before`
-        : `stands on ${numbered(reason)}, before on ${reason.before}`
-    case 'earlier-step':
-      return `follows #${reason.step} ${reason.name}`
-    case 'undecided':
-      return `depends on what #${reason.step} ${reason.name} gives`
-  }
-}
-
-/** A step's name without its place, which another step's coming or going moves: `[build 2/5] `. */
-function unplaced(name: string): string {
-  return name.replace(/^\[[^\]]*\] /, '')
-}
-
-function numbered({ step, name }: Extract<Reason, { kind: 'input' }>): string {
-  return step === undefined ? name : `#${step} ${name}`
-}
-
-function shown(value: string | undefined): string {
-  return value === undefined ? '(none)' : JSON.stringify(value)
 }

@@ -397,6 +397,14 @@ class Solver {
     }
   }
 
+  /** What a step that would run reads, as far as it is there: for whoever explains why it would run. */
+  async #readContents(edge: EdgeRun): Promise<void> {
+    const { vertex } = edge.step
+    if (vertex.ignoreCache || vertex.inputs.length === 0) return
+    const { map, scheme } = await this.#scheme0(edge.step)
+    await Promise.all(scheme.contents.map((has, i) => (has ? this.#content(edge, map, i) : undefined)))
+  }
+
   // ---- results ----
 
   async #complete(ref: Edge): Promise<Complete | undefined> {
@@ -415,6 +423,7 @@ class Solver {
     if (!this.#dry || step.vertex.op.kind === 'local') return this.#execute(edge)
     if (step.vertex.inputs.length > 0)
       await Promise.all(step.vertex.inputs.map((input) => this.#complete(input)))
+    await this.#readContents(edge)
     this.#log.predicted(step.log, lookup.unknown ? 'unknown' : this.#missOutcome(step))
     return undefined
   }

@@ -206,6 +206,65 @@ describe('a change in the Dockerfile or its arguments', () => {
   })
 })
 
+describe('an instruction that came', () => {
+  const explained = async (before: string, after: string) => {
+    const { build: run, path } = await project(`FROM base\n${before}\n`)
+    await run()
+    writeFileSync(path('Dockerfile'), `FROM base\n${after}\n`)
+    return run()
+  }
+  const kinds = (step: Explanation | undefined) => step!.reasons.map(({ kind }) => kind)
+
+  test('before others of its kind: they are what they were, it is new', async () => {
+    const steps = await explained('RUN a\nRUN b', 'RUN new\nRUN a\nRUN b')
+    expect(kinds(steps['RUN new'])).toEqual(['first-time'])
+    expect(kinds(steps['RUN a'])).toEqual(['earlier-step'])
+    expect(kinds(steps['RUN b'])).toEqual(['earlier-step'])
+  })
+
+  test('an instruction that stands in another stage as well has not moved there', async () => {
+    const steps = await explained(
+      'RUN one\nFROM base\nCOPY --from=0 / /a\nRUN one',
+      'RUN one\nFROM base\nCOPY --from=0 / /a\nRUN two',
+    )
+    expect(steps['RUN two']!.reasons).toEqual([
+      { kind: 'changed', part: 'instruction', before: 'RUN one', after: 'RUN two' },
+    ])
+  })
+
+  test('nor has one that stands twice in its own', async () => {
+    const steps = await explained('RUN one\nRUN one', 'RUN one\nRUN two')
+    expect(kinds(steps['RUN two'])).toEqual(['changed'])
+  })
+
+  test('in the place of one of another kind', async () => {
+    const steps = await explained('WORKDIR /w\nRUN b', 'COPY src /src\nRUN b')
+    expect(kinds(steps['COPY src /src'])).toEqual(['first-time'])
+  })
+
+  test('a COPY of something else: its source, not the files of both', async () => {
+    const steps = await explained('COPY src /x', 'COPY package.json /x')
+    expect(steps['COPY package.json /x']!.reasons).toMatchObject([
+      { kind: 'changed', part: 'source', before: 'src', after: 'package.json' },
+    ])
+  })
+})
+
+test('a dry run names what a mount of a later step would read, too', async () => {
+  const {
+    build: run,
+    predict,
+    path,
+  } = await project('FROM base\nRUN one\nRUN --mount=source=src,target=/s two\n')
+  await run()
+  writeFileSync(path('Dockerfile'), 'FROM base\nRUN other\nRUN --mount=source=src,target=/s two\n')
+  writeFileSync(path('src/index.ts'), 'changed')
+  const name = 'RUN --mount=source=src,target=/s two'
+  const predicted = (await predict())[name]!.reasons
+  expect(predicted[0]).toEqual({ kind: 'file', path: 'src/index.ts', change: 'content' })
+  expect((await run())[name]!.reasons).toEqual(predicted)
+})
+
 describe('base images', () => {
   test('the same name with other layers', async () => {
     const { build: run, store } = await project('FROM base\nRUN x\n')
