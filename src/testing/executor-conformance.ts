@@ -3,6 +3,7 @@
 import { isAbortError } from '../errors.js'
 import { treeAfter, type ExecRequest, type Executor, type LayerRef } from '../builder/index.js'
 import { TreeNode, UnionView, type Tree } from '../unionfs/index.js'
+import type { ConformanceCase } from './conformance.js'
 
 /** An executor under test, with a root that it can work on. */
 export interface ExecutorSubject {
@@ -16,11 +17,6 @@ export interface ExecutorSubject {
   readonly layers?: readonly LayerRef[] | undefined
   /** Names of cases that do not apply, each with the reason. */
   readonly except?: Readonly<Record<string, string>> | undefined
-}
-
-export interface ConformanceCase {
-  readonly name: string
-  run(): Promise<void>
 }
 
 export class ConformanceError extends Error {

@@ -11,7 +11,7 @@ import {
   type ConformanceCase,
   type Make,
   type StoreSubject,
-} from '../../src/testing/store-conformance.js'
+} from '../../src/testing/index.js'
 
 function run(cases: readonly ConformanceCase[]): void {
   for (const { name, run } of cases) test(name, run)

@@ -15,7 +15,7 @@ import { describe, expect, test } from 'vitest'
 import { MEDIA_TYPES, type Descriptor } from '../../src/descriptor.js'
 import { digestOf, hexOf } from '../../src/digest.js'
 import { openDiskStore, readBlob, type Store } from '../../src/store/index.js'
-import { movableEnv } from '../../src/testing/store-conformance.js'
+import { movableEnv } from '../../src/testing/index.js'
 import { makeFolder } from './folder.js'
 
 const OCI_LAYOUT = '{"imageLayoutVersion":"1.0.0"}'
