@@ -23,6 +23,7 @@ export type StoreErrorCode =
 
 export type LayerErrorCode =
   | 'TAR_HEADER_INVALID'
+  | 'TAR_TYPE_UNKNOWN'
   | 'TAR_TRUNCATED'
   | 'TAR_PAX_INVALID'
   | 'TAR_SPARSE_INVALID'

@@ -27,7 +27,7 @@ const TYPE_FLAGS: Readonly<Record<NodeKind, string>> = {
   blockdev: '4',
   dir: '5',
   fifo: '6',
-  // archive/tar has no sockets, and BuildKit never lets one into a context or layer.
+  // Contexts carry sockets as files, and layers have none.
   socket: '6',
 }
 

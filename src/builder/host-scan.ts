@@ -454,10 +454,10 @@ export class HostScan implements NodeAccess<number> {
       const path = dir.path === '' ? name : `${dir.path}/${name}`
       if (this.#filter?.matches(path) === true && !this.#isReincluded(path)) continue
       const stat = lstatOrFail(hostPath(`${absolute}/${name}`), path)
-      // Gone since the listing, or a socket, which no context carries.
-      if (stat === undefined || (stat.mode & S_IFMT) === S_IFSOCK) continue
+      // Gone since the listing.
+      if (stat === undefined) continue
       names.push(name)
-      stats.push(stat)
+      stats.push(asCarried(stat))
     }
     dir.listed = true
     dir.names = names
@@ -578,4 +578,10 @@ function digestAt(columns: StatColumns, entry: number): Digest {
 function equalDigests(a: Uint8Array, aAt: number, b: Uint8Array, bAt: number): boolean {
   for (let i = 0; i < 32; i++) if (a[aAt + i] !== b[bAt + i]) return false
   return true
+}
+
+/** A context carries a socket as an empty file. @see moby/buildkit cache/contenthash/filehash.go NewFromStat */
+function asCarried(stat: Stats): Stats {
+  if ((stat.mode & S_IFMT) !== S_IFSOCK) return stat
+  return Object.assign(stat, { mode: S_IFREG | (stat.mode & 0o7777), size: 0 })
 }

@@ -15,6 +15,7 @@ import {
   type Dockerfile,
 } from './dockerfile/index.js'
 import type { EnvList } from './env-list.js'
+import { goQuote } from './go-format.js'
 import { draftOfImage, emptyDraft, type ImageDraft } from './image-draft.js'
 import type { OpFactory, ResolvedSource, SourceResolver } from './op-factory.js'
 import { automaticArgs, choosePlatforms, type BuildPlatforms } from './platform.js'
@@ -88,9 +89,8 @@ class Planner {
     const given = options.buildArgs ?? new Map<string, string>()
     const targetStage = target === '' ? dockerfile.stages.at(-1)?.name : target
     const automatic = automaticArgs(this.platforms, given, targetStage)
-    const args = withEpoch(declareGlobalArgs(dockerfile, automatic, given), given)
-    const { globalArgs } = args
-    this.buildArgs = args.buildArgs
+    const globalArgs = declareGlobalArgs(dockerfile, automatic, given)
+    this.buildArgs = given
     this.graph = new StageGraph(dockerfile, {
       globalArgs,
       buildPlatform: this.platforms.build,
@@ -337,20 +337,6 @@ function askedPlatform(image: Platform, asked: Platform): Platform {
   return { ...image, ...Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== '')) }
 }
 
-/** SOURCE_DATE_EPOCH as the number that it means, wherever it is declared; an empty one stays as it is. */
-function withEpoch(
-  globalArgs: EnvList,
-  buildArgs: ReadonlyMap<string, string>,
-): { readonly globalArgs: EnvList; readonly buildArgs: ReadonlyMap<string, string> } {
-  const name = 'SOURCE_DATE_EPOCH'
-  const epoch = epochOf(buildArgs.get(name) ?? globalArgs.get(name))
-  if (epoch === undefined) return { globalArgs, buildArgs }
-  const given = new Map(buildArgs)
-  if (given.has(name)) given.set(name, String(epoch))
-  const isGlobal = globalArgs.get(name) !== undefined
-  return { globalArgs: isGlobal ? globalArgs.set(name, String(epoch)) : globalArgs, buildArgs: given }
-}
-
 /** ARG lines before the first FROM, on top of the automatic arguments; later defaults see earlier values. */
 function declareGlobalArgs(
   dockerfile: Dockerfile,
@@ -387,12 +373,18 @@ function proxyEnv(buildArgs: ReadonlyMap<string, string>): [string, string][] {
   })
 }
 
-/** @throws BuildError OPTION_INVALID */
+/** What Go's time can write down as RFC 3339: the years 0 to 9999. */
+const EPOCH_MIN = -62_167_219_200
+const EPOCH_MAX = 253_402_300_799
+
+/** Of the build argument alone: an ARG line says nothing of times. @throws BuildError OPTION_INVALID */
 function epochOf(value: string | undefined): number | undefined {
   if (value === undefined || value === '') return undefined
   const seconds = Number(value)
-  if (/^[+-]?\d+$/.test(value) && Math.abs(seconds) <= 253_402_300_799) return seconds
-  throw new BuildError('OPTION_INVALID', `invalid SOURCE_DATE_EPOCH: ${value}: expected seconds since 1970`, {
-    data: { option: 'SOURCE_DATE_EPOCH', value },
-  })
+  const isWhole = /^[+-]?\d+$/.test(value)
+  if (isWhole && seconds >= EPOCH_MIN && seconds <= EPOCH_MAX) return seconds
+  const message = isWhole
+    ? 'failed to marshal image config: json: error calling MarshalJSON for type *time.Time: year outside of range [0,9999]'
+    : `invalid source-date-epoch: strconv.ParseInt: parsing ${goQuote(value)}: invalid syntax`
+  throw new BuildError('OPTION_INVALID', message, { data: { option: 'SOURCE_DATE_EPOCH', value } })
 }

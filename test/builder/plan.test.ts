@@ -159,10 +159,10 @@ describe('ARG', () => {
       'default',
     ],
     [
-      'SOURCE_DATE_EPOCH is the number that it means',
+      'SOURCE_DATE_EPOCH is what was given',
       'FROM base\nARG SOURCE_DATE_EPOCH\nRUN env SOURCE_DATE_EPOCH',
       { SOURCE_DATE_EPOCH: '007' },
-      '7',
+      '007',
     ],
     [
       'an empty SOURCE_DATE_EPOCH is none, but an argument',
@@ -684,7 +684,7 @@ describe('errors', () => {
       'FROM scratch\n',
       { buildArgs: { SOURCE_DATE_EPOCH: 'x' } },
       'OPTION_INVALID',
-      /SOURCE_DATE_EPOCH/,
+      /^invalid source-date-epoch: strconv.ParseInt: parsing "x": invalid syntax$/,
       undefined,
     ],
     [

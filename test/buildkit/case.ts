@@ -19,7 +19,7 @@ import type { ContainerConfig, HistoryEntry } from '../../src/oci/index.js'
 
 /**
  * Entries by path, a directory's ends in `/`; words as in ../builder/fixtures.ts and also `sock`, `b64=DATA` (content in
- * base64). Owners are only set where the folder is made by root. Times default to `FILE_TIME`.
+ * base64), `r64=DATA` (the same with `(n)` for n letters A). Owners are only set where the folder is made by root. Times default to `FILE_TIME`.
  */
 export type FolderText = Readonly<Record<string, string>>
 
@@ -129,13 +129,18 @@ async function writeEntry(
 }
 
 function split(value: string): { readonly words: readonly string[]; readonly content: Uint8Array } {
-  const content = /(?:^| )(b64)?=(.*)$/s.exec(value.replace(/(char|block|same)=/g, '$1\0'))
+  const content = /(?:^| )([br]64)?=(.*)$/s.exec(value.replace(/(char|block|same)=/g, '$1\0'))
   const head = content === null ? value : value.slice(0, content.index)
   const text = content?.[2]?.replaceAll('\0', '=') ?? ''
   return {
     words: head.split(' ').filter((word) => word !== ''),
-    content: content?.[1] === undefined ? encodePath(text) : Buffer.from(text, 'base64'),
+    content: content?.[1] === undefined ? encodePath(text) : decoded(content[1], text),
   }
+}
+
+function decoded(form: string, text: string): Uint8Array {
+  const plain = form === 'r64' ? text.replace(/\((\d+)\)/g, (_, count) => 'A'.repeat(Number(count))) : text
+  return Buffer.from(plain, 'base64')
 }
 
 /** A socket in the file system; it is moved before its server ends, who would remove it. */

@@ -404,12 +404,18 @@ test('a signal stops a long walk', async () => {
   await expect(contentKeyOf(context.result(), ALL)).rejects.toMatchObject({ code: 'ABORT_ERR' })
 })
 
-test('sockets are left out', async () => {
+test('a socket is an empty file', async () => {
   const { createServer } = await import('node:net')
   const dir = folderOf({ f: 'x' })
   const server = createServer().listen(join(dir, 's'))
   await new Promise((resolve) => server.once('listening', resolve))
   expect(readdirSync(dir)).toContain('s')
-  expect(open(dir).tree.root.children!.names()).toEqual(['f'])
+  const { tree } = open(dir)
+  expect(tree.root.children!.names()).toEqual(['f', 's'])
+  expect(tree.lookup('s')).toMatchObject({ kind: 'file', size: 0, uid: 0 })
+  const plain = folderOf({ s: '' })
+  chmodSync(join(plain, 's'), tree.lookup('s')!.mode)
+  const selectors = [{ path: '/s' }]
+  expect(await keyOf(dir, undefined, selectors)).toBe(await keyOf(plain, undefined, selectors))
   server.close()
 })

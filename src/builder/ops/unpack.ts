@@ -13,6 +13,13 @@ import { conflict, rootPath, rootPathOfLink, type NodeLookup } from './root-path
 
 const BLOCK = 512
 
+/** archive/tar: a global PAX header, which is an entry to Go and nothing to unpack. */
+const GLOBAL_HEADER = 0x67
+const TYPEFLAG_AT = 156
+
+/** BuildKit reads archives with Go's archive/tar. */
+const LIKE_GO = { likeGo: true } as const
+
 export interface UnpackOptions {
   /** --chown; otherwise the archive's owners stay. */
   readonly owner: Owner | undefined
@@ -44,44 +51,33 @@ export async function unpackArchive(
   return true
 }
 
-/**
- * The uncompressed archive when its first header is one of a tar.
- * @throws LayerError TAR_TRUNCATED when it is one, but not to its end
- */
-async function openArchive(node: TreeNode): Promise<BlobReader | undefined> {
-  const file = readerOf(node.source!, node.offset, node.size)
-  const { content, damage } = await decompressArchive(file)
-  if (!beginsAsTar(content)) return undefined
-  // Nothing is read beyond the archive's end, so what is wrong there is never found out.
-  if (damage === undefined || isWhole(content)) return content
-  throw new LayerError('TAR_TRUNCATED', 'unexpected EOF: the archive is damaged', {
-    cause: damage,
-    data: { offset: content.size },
-  })
+interface Archive {
+  readonly content: BlobReader
+  /** Why no more than this came out of a compressed file. */
+  readonly damage: Error | undefined
 }
 
-function isWhole(content: BlobReader): boolean {
-  let end = 0
-  try {
-    for (const { dataOffset, size, sparse } of scanTar(content)) {
-      if (sparse === undefined) end = dataOffset + Math.ceil(size / BLOCK) * BLOCK
-    }
-  } catch (error) {
-    if (error instanceof LayerError) return false
-    throw error
-  }
-  return end + 2 * BLOCK <= content.size
+/** The uncompressed archive when its first header is one of a tar. */
+async function openArchive(node: TreeNode): Promise<Archive | undefined> {
+  const archive = await decompressArchive(readerOf(node.source!, node.offset, node.size))
+  return beginsAsTar(archive.content) ? archive : undefined
 }
 
+/** Whether Go finds a first header; what follows it, its content too, may be anything. */
 function beginsAsTar(content: BlobReader): boolean {
+  const isGlobal = content.size > TYPEFLAG_AT && content.read(TYPEFLAG_AT, 1)[0] === GLOBAL_HEADER
   try {
-    for (const _ of scanTar(content)) return true
+    for (const _ of scanTar(content, LIKE_GO)) return true
+    return isGlobal
   } catch (error) {
     if (!(error instanceof LayerError)) throw error
-    // A header that is right, whose content is cut.
+    if (error.code === 'TAR_TYPE_UNKNOWN' || (isGlobal && offsetOf(error) > 0)) return true
     return error.code === 'TAR_TRUNCATED' && content.size >= BLOCK
   }
-  return false
+}
+
+function offsetOf({ data }: LayerError): number {
+  return typeof data?.offset === 'number' ? data.offset : 0
 }
 
 /** A window on a content source as the readers of archives want it. It has no digest of its own. */
@@ -96,7 +92,7 @@ class Unpacker {
   constructor(
     private readonly tree: EditedTree,
     private readonly root: string,
-    private readonly archive: BlobReader,
+    private readonly archive: Archive,
     private readonly owner: Owner | undefined,
   ) {
     this.inside = { lookup: (path) => tree.lookup(joinPath(root, path)) }
@@ -105,11 +101,22 @@ class Unpacker {
   /** @throws LayerError, BuildError COPY_CONFLICT */
   unpack(): void {
     try {
-      for (const entry of scanTar(this.archive)) this.apply(entry)
+      let end = 0
+      for (const entry of scanTar(this.archive.content, LIKE_GO)) {
+        this.apply(entry)
+        end = endOf(entry)
+      }
+      this.expectEnd(end)
     } catch (error) {
-      throw asGoSaysIt(error)
+      throw this.asGoSaysIt(error)
     }
     for (const { path, time } of this.directories.toReversed()) this.tree.change(path, time)
+  }
+
+  /** Nothing is read beyond the two blocks that end an archive, so what is wrong there is never found out. */
+  private expectEnd(end: number): void {
+    const { content, damage } = this.archive
+    if (damage !== undefined && end + 2 * BLOCK > content.size) throw damage
   }
 
   private apply(entry: TarEntry): void {
@@ -144,16 +151,28 @@ class Unpacker {
   }
 
   private link(path: string, entry: TarEntry, meta: ReturnType<Unpacker['metaOf']>): void {
+    if (entry.linkpath === '') throw notInside('', entry.offset, 'invalid hardlink target')
     const name = insidePath(entry.linkpath, entry.offset, 'invalid hardlink target')
+    const linkat = `linkat ${name} ${entry.path}`
+    // What is in the way goes first, be it the target itself.
+    if (this.tree.lookup(path) !== undefined) this.tree.remove(path)
     const target = joinPath(this.root, rootPathOfLink(this.inside, name))
     const node = this.tree.lookup(target)
-    const linkat = `linkat ${name} ${entry.path}`
-    if (name === '' || node === undefined) throw conflict(`${linkat}: no such file or directory`, path)
+    if (node === undefined) throw conflict(`${linkat}: no such file or directory`, path)
     if (node.kind === 'dir') throw conflict(`${linkat}: operation not permitted`, path)
-    if (target === path) return
-    if (this.tree.lookup(path) !== undefined) this.tree.remove(path)
     this.tree.link(path, target)
     this.tree.change(path, node.kind === 'symlink' ? { ...meta, mode: node.mode } : meta)
+  }
+
+  /** Faults of the archive itself under the names that Go has for them; what its compression hides comes first. */
+  private asGoSaysIt(error: unknown): unknown {
+    if (!(error instanceof LayerError) || !error.code.startsWith('TAR_')) return error
+    if (error.code === 'TAR_TYPE_UNKNOWN') return error
+    const { damage } = this.archive
+    if (error.code === 'TAR_TRUNCATED' && damage !== undefined) return damage
+    const name = error.code === 'TAR_TRUNCATED' ? 'unexpected EOF' : 'archive/tar: invalid tar header'
+    if (error.message.startsWith(name)) return error
+    return new LayerError(error.code, `${name}: ${error.message}`, { cause: error, data: error.data })
   }
 
   private metaOf(entry: TarEntry) {
@@ -171,6 +190,8 @@ class Unpacker {
     const { size, dataOffset, sparse } = entry
     switch (entry.kind) {
       case 'symlink':
+        if (entry.linkpath === '')
+          throw conflict(`symlinkat  ${entry.path}: no such file or directory`, entry.path)
         return new TreeNode({
           kind: 'symlink',
           ...meta,
@@ -189,8 +210,8 @@ class Unpacker {
         return new TreeNode({ kind: 'fifo', ...meta })
       default: {
         if (size === 0) return new TreeNode({ kind: 'file', ...meta })
-        if (sparse === undefined && dataOffset + size > this.archive.size) throw cut(entry)
-        const read = (at: number, length: number): Uint8Array => this.archive.read(at, length)
+        if (sparse === undefined && dataOffset + size > this.archive.content.size) throw cut(entry)
+        const read = (at: number, length: number): Uint8Array => this.archive.content.read(at, length)
         const source: ContentSource =
           sparse === undefined ? { read } : bytesSource(readSparse(sparse, read, 0, size))
         return new TreeNode({
@@ -221,12 +242,12 @@ function cut({ path, offset }: TarEntry): LayerError {
   })
 }
 
-/** Faults of the archive itself under the names that Go has for them. */
-function asGoSaysIt(error: unknown): unknown {
-  if (!(error instanceof LayerError) || !error.code.startsWith('TAR_')) return error
-  const name = error.code === 'TAR_TRUNCATED' ? 'unexpected EOF' : 'archive/tar: invalid tar header'
-  if (error.message.startsWith(name)) return error
-  return new LayerError(error.code, `${name}: ${error.message}`, { cause: error, data: error.data })
+/** Where the padded content of an entry ends. */
+function endOf({ dataOffset, size, sparse }: TarEntry): number {
+  return (
+    dataOffset +
+    Math.ceil((sparse?.runs.reduce((sum, { length }) => sum + length, 0) ?? size) / BLOCK) * BLOCK
+  )
 }
 
 /**
@@ -269,11 +290,11 @@ function insidePath(path: string, offset: number, what: string): string {
   for (const part of path.split('/')) {
     if (part === '' || part === '.') continue
     depth += part === '..' ? -1 : 1
-    if (depth < 0) {
-      throw new LayerError('LAYER_PATH_INVALID', `${what} ${JSON.stringify(path)}`, {
-        data: { path, offset },
-      })
-    }
+    if (depth < 0) throw notInside(path, offset, what)
   }
   return normalizePath(splitPath(path).join('/'))
+}
+
+function notInside(path: string, offset: number, what: string): LayerError {
+  return new LayerError('LAYER_PATH_INVALID', `${what} ${JSON.stringify(path)}`, { data: { path, offset } })
 }

@@ -39,6 +39,13 @@ export interface ScanLimits {
   readonly extensionBytesMax?: number
   /** Bytes of one expanded sparse file; default 64 GiB. */
   readonly sparseBytesMax?: number
+  /**
+   * To read as Go's archive/tar reads, where that is stricter or takes something else to be meant: global PAX headers say
+   * nothing about later entries, only the old type NUL makes a directory of a name that ends in a slash, what no file
+   * system has (also types 7, D, S, V, X) is TAR_TYPE_UNKNOWN with `data.typeflag`, an extension header may be the last, and
+   * one zero block alone does not end an archive that goes on. Default: false.
+   */
+  readonly likeGo?: boolean
 }
 
 /**
@@ -48,7 +55,7 @@ export interface ScanLimits {
  * GNU tar without --ignore-zeros. PAX records win over GNU long names, both over the header's fields; global PAX headers
  * hold for all entries after them.
  *
- * @throws LayerError TAR_HEADER_INVALID | TAR_PAX_INVALID | TAR_SPARSE_INVALID | TAR_TRUNCATED | LAYER_LIMIT, each with
+ * @throws LayerError TAR_HEADER_INVALID | TAR_TYPE_UNKNOWN | TAR_PAX_INVALID | TAR_SPARSE_INVALID | TAR_TRUNCATED | LAYER_LIMIT, each with
  *         `data.offset`: the byte where the entry begins. From the iteration; entries before the fault were yielded.
  */
 export function* scanTar(

@@ -3,7 +3,7 @@
 //
 // A scan stops where bytes are missing that a stream has yet to bring, and reads that header again when they are there:
 // until a header is done it changes nothing.
-import type { LayerError } from '../../errors.js'
+import { LayerError } from '../../errors.js'
 import { decodePath } from '../../path.js'
 import {
   BLOCK,
@@ -26,6 +26,7 @@ const LIMITS: Required<ScanLimits> = {
   entriesMax: 5_000_000,
   extensionBytesMax: 1024 * 1024,
   sparseBytesMax: 64 * 1024 ** 3,
+  likeGo: false,
 }
 
 /** Longest path of a ustar header: prefix, slash, name. */
@@ -133,7 +134,10 @@ export class TarScanner {
         return 'more'
       }
       const { bytes } = window
-      if (bytes[at] === 0 && isZeroBlock(bytes, at)) return this.#end()
+      if (bytes[at] === 0 && isZeroBlock(bytes, at)) {
+        if (this.#limits.likeGo) this.#expectSecondZeros(offset)
+        return this.#end()
+      }
       if (!checksumMatches(window.words, bytes, at, offset)) {
         throw tarError('TAR_HEADER_INVALID', offset, 'the header checksum is wrong')
       }
@@ -154,10 +158,19 @@ export class TarScanner {
     this.#next = Number.POSITIVE_INFINITY
     // Of a stream it is known only now that it ends too early.
     if (this.#data.end > this.#window.size) throw this.#cut()
-    if (this.#extensions !== undefined) {
+    if (this.#extensions !== undefined && !this.#limits.likeGo) {
       throw tarError('TAR_TRUNCATED', this.#extensions.offset, 'no entry follows its extension header')
     }
     return 'end'
+  }
+
+  /** @throws LayerError TAR_HEADER_INVALID when anything but zeros, or the end of the bytes, follows a zero block */
+  #expectSecondZeros(offset: number): void {
+    const second = offset + BLOCK
+    if (second + BLOCK > this.#window.size) return
+    if (!isZeroBlock(this.#read(second, BLOCK, offset), 0)) {
+      throw tarError('TAR_HEADER_INVALID', offset, 'a single zero block stands before more')
+    }
   }
 
   #counted(offset: number): void {
@@ -174,7 +187,7 @@ export class TarScanner {
     const header = this.plain
     const { words } = this.#window
     if (!plainPath(bytes, at, header)) return false
-    // A file whose name ends in a slash is a v7 directory.
+    // A file whose name ends in a slash is a v7 directory, unless Go reads it.
     if (!isDir && header.path[header.pathEnd - 1] === 0x2f) return false
     const mode = plainField(words, bytes, at, FIELD.mode)
     const uid = plainField(words, bytes, at, FIELD.uid)
@@ -197,7 +210,7 @@ export class TarScanner {
   /** @returns whether it brought an entry */
   #full(bytes: Uint8Array, at: number, offset: number): boolean {
     const typeflag = bytes[at + FIELD.typeflag[0]]!
-    if (isExtension(typeflag)) {
+    if (isExtension(typeflag) && !(this.#limits.likeGo && typeflag === TYPE.paxSolaris)) {
       this.#extensions = this.#extension(at, offset, typeflag, this.#extensions)
       this.#isExtended = this.#extensions !== undefined || this.#global.values.size > 0
       return false
@@ -231,12 +244,18 @@ export class TarScanner {
         extensions.linkpath = untilNul(data)
         return extensions
       case TYPE.paxGlobal:
-        this.#global = merged(this.#global, parsePax(data, offset))
-        return before
+        return this.#readGlobal(parsePax(data, offset), before)
       default:
         extensions.pax = parsePax(data, extensions.offset)
         return extensions
     }
+  }
+
+  #readGlobal(records: PaxRecords, before: Extensions | undefined): Extensions | undefined {
+    // To Go it is an entry of its own: it ends what extensions before it have said.
+    if (this.#limits.likeGo) return undefined
+    this.#global = merged(this.#global, records)
+    return before
   }
 
   #entry(
@@ -250,8 +269,11 @@ export class TarScanner {
     const records = this.#records(extensions?.pax)
     const pax = records?.values
     const format = formatOf(bytes, at)
+    if (this.#limits.likeGo && typeflag === TYPE.gnuSparse && format !== 'gnu') {
+      throw tarError('TAR_HEADER_INVALID', start, 'a sparse file of GNU in another format')
+    }
     const path = pathOf(bytes, at, format, pax, extensions, start)
-    const kind = kindOf(typeflag, path)
+    const kind = this.#limits.likeGo ? goKindOf(typeflag, path) : kindOf(typeflag, path)
     const stored = this.#number(pax, 'size', bytes, at, FIELD.size, start)
     const sparse = kind === 'file' ? this.#sparse(at, offset, typeflag, stored, records, start) : undefined
     const dataOffset = sparse?.dataOffset ?? offset + BLOCK
@@ -259,6 +281,7 @@ export class TarScanner {
     const dataStart = typeflag === TYPE.gnuSparse ? dataOffset : offset + BLOCK
     this.#skipTo(dataStart, isHeaderOnly(typeflag) ? 0 : stored, start)
     if (kind === undefined) {
+      if (this.#limits.likeGo) throw unknownType(typeflag, start)
       if (typeflag === TYPE.gnuVolume) return undefined
       throw tarError('TAR_HEADER_INVALID', start, `unknown entry type 0x${typeflag.toString(16)}`)
     }
@@ -439,6 +462,20 @@ function kindOf(typeflag: number, path: string): TarEntryKind | undefined {
     default:
       return undefined
   }
+}
+
+/** @see Go archive/tar Reader.next: TypeRegA */
+function goKindOf(typeflag: number, path: string): TarEntryKind | undefined {
+  const isForeign =
+    typeflag === TYPE.contiguous || typeflag === TYPE.gnuDumpDir || typeflag === TYPE.gnuSparse
+  if (isForeign) return undefined
+  return typeflag === TYPE.regular ? 'file' : kindOf(typeflag, path)
+}
+
+function unknownType(typeflag: number, offset: number): LayerError {
+  return new LayerError('TAR_TYPE_UNKNOWN', `unhandled tar header type ${typeflag}`, {
+    data: { offset, typeflag },
+  })
 }
 
 function pathOf(

@@ -2,6 +2,7 @@
 import { gzipSync } from 'node:zlib'
 import { entry, pax } from '../../tar/craft.js'
 import type { BuildCase } from '../case.js'
+import { ODD_ARCHIVES } from './odd-archives.js'
 
 /** `t/` and `t/f`, in the compressions that Node cannot write. */
 const BZIP2 = 'QlpoOTFBWSZTWUiOKu0AAKP7kNmAAAFAAP+EAANhYB4ABAAACCAAchKSNGmhoAManqCKKmj01NDR6h5Q0P1S/GdaG9QPVFFLHstRodyp0tJUFIEh2JLQLuIF0IBvjIcEBkQcvFzQwddZJCUPDQvsMbXxgZXOcJqdsqjCvYYiIgfi7kinChIJEcVdoA==' // prettier-ignore
@@ -87,6 +88,12 @@ const BASE = {
 
 const asFile = (bytes: Uint8Array): string => `b64=${Buffer.from(bytes).toString('base64')}`
 
+/** Archives are mostly zeros. */
+const asShortFile = (bytes: Uint8Array): string =>
+  `r64=${Buffer.from(bytes)
+    .toString('base64')
+    .replace(/A{8,}/g, (run) => `(${run.length})`)}`
+
 const onto = ([name, bytes]: readonly [string, Uint8Array]): BuildCase => ({
   name,
   dockerfile: 'FROM base\nADD x /o/\n',
@@ -126,6 +133,11 @@ export const ARCHIVE_CASES: readonly BuildCase[] = [
     const bytes = Buffer.from(text, 'base64')
     return [onto([name, bytes]), onto([`${name}, cut`, bytes.subarray(0, bytes.length - 20)])]
   }),
+  ...Object.entries(ODD_ARCHIVES).map(([name, bytes]): BuildCase => ({
+    name: `odd: ${name}`,
+    dockerfile: 'FROM scratch\nADD x /o/\n',
+    context: { x: asShortFile(bytes) },
+  })),
   ...LINES.map((lines): BuildCase => ({
     name: lines,
     dockerfile: `FROM base\n${lines}\n`,

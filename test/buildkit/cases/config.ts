@@ -104,6 +104,9 @@ const WHOLE: readonly (Omit<BuildCase, 'name'> & { readonly name?: string })[] =
   { dockerfile: 'ARG SOURCE_DATE_EPOCH=5\nFROM scratch\nWORKDIR /w\n' },
   { dockerfile: 'FROM scratch\nARG SOURCE_DATE_EPOCH\nLABEL e=$SOURCE_DATE_EPOCH\n', epoch: EPOCH },
   { dockerfile: 'FROM scratch\nCOPY f1 /x\n', args: { SOURCE_DATE_EPOCH: '' } },
+  ...['x', '1.5', '-1', '+5', ' 5', '0x10', '1e3', '253402300800', '253402300799', '-62135596801', '08'].map((epoch) => ({ dockerfile: 'FROM scratch\nARG SOURCE_DATE_EPOCH\nLABEL e=$SOURCE_DATE_EPOCH\nCOPY f1 /x\n', args: { SOURCE_DATE_EPOCH: epoch }, name: `SOURCE_DATE_EPOCH ${epoch}` })),
+  ...['x', '-1', '+5', '" 5"', '08', ''].map((epoch) => ({ dockerfile: `ARG SOURCE_DATE_EPOCH=${epoch}\nFROM scratch\nARG SOURCE_DATE_EPOCH\nLABEL e=$SOURCE_DATE_EPOCH\nCOPY f1 /x\n` })),
+  { dockerfile: 'FROM scratch\nARG SOURCE_DATE_EPOCH=5\nLABEL e=$SOURCE_DATE_EPOCH\nWORKDIR /w\n' },
 ] // prettier-ignore
 
 const CONTEXT = { f1: '=1', f2: '755 =2', 'd/a': '=a' }
