@@ -1,18 +1,18 @@
 // What a COPY of a host folder put into a layer: for every entry what it was known by, and where in the layer's tar it
 // stands. With it the next layer of the same step takes over what has not changed. A derived file of the store. Pure.
+import { hexSlice } from '#platform'
 import type { DiffID } from '../digest.js'
 import { decodePath, encodePath } from '../path.js'
+import { BYTE_ORDER, ColumnReader, DIGEST_BYTES, encodeColumns } from './binary-columns.js'
 
 /** Kind of the sidecar. */
 export const COPY_RECORD_KIND = 'copy'
 
 const MAGIC = 0x3152434c // "LCR1", little-endian
 const HEADER_BYTES = 64
-const DIGEST_BYTES = 32
+/** Where the header has the layer's digest. */
+const LAYER_AT = 32
 const ENTRY_BYTES = 3 * 8 + 2 * 4 + DIGEST_BYTES
-
-/** Columns are in the machine's own byte order; a record from another one is no use and is left alone. */
-const BYTE_ORDER = new Uint8Array(Uint32Array.of(0x01020304).buffer)[0] === 4 ? 0x4c45 : 0x4245
 
 /** The entries of a folder in the order of a walk, the folder itself left out. */
 export class CopyColumns {
@@ -64,52 +64,32 @@ export interface CopyRecord {
 
 export function encodeCopyRecord({ layer, columns }: CopyRecord): Uint8Array {
   const names = encodePath(columns.names.join('/'))
-  const out = new Uint8Array(HEADER_BYTES + columns.count * ENTRY_BYTES + names.byteLength)
-  const header = new DataView(out.buffer)
+  const { mtimeSec, at, bytes, mode, next, digest } = columns
   const words = [MAGIC, BYTE_ORDER, columns.count, names.byteLength]
-  words.forEach((word, i) => header.setUint32(i * 4, word, true))
+  const out = encodeColumns(HEADER_BYTES, words, [mtimeSec, at, bytes, mode, next, digest, names])
   for (let i = 0; i < DIGEST_BYTES; i++) {
-    out[32 + i] = Number.parseInt(layer.slice(7 + i * 2, 9 + i * 2), 16)
+    out[LAYER_AT + i] = Number.parseInt(layer.slice(7 + i * 2, 9 + i * 2), 16)
   }
-  let at = HEADER_BYTES
-  const { mtimeSec, at: offset, bytes, mode, next, digest } = columns
-  for (const column of [mtimeSec, offset, bytes, mode, next, digest]) {
-    out.set(new Uint8Array(column.buffer, column.byteOffset, column.byteLength), at)
-    at += column.byteLength
-  }
-  out.set(names, at)
   return out
 }
 
 /** @returns `undefined` for anything that is not a whole record of this version and byte order */
 export function decodeCopyRecord(bytes: Uint8Array): CopyRecord | undefined {
   if (bytes.byteLength < HEADER_BYTES) return undefined
-  const aligned = bytes.byteOffset % 8 === 0 ? bytes : bytes.slice()
-  const { buffer, byteOffset } = aligned
-  const header = new DataView(buffer, byteOffset, HEADER_BYTES)
-  const [magic, order, count, namesBytes] = [0, 1, 2, 3].map((i) => header.getUint32(i * 4, true))
+  const file = new ColumnReader(bytes, HEADER_BYTES)
+  const [magic, order, count, namesBytes] = file.words(4) as [number, number, number, number]
   if (magic !== MAGIC || order !== BYTE_ORDER) return undefined
-  if (HEADER_BYTES + count! * ENTRY_BYTES + namesBytes! !== aligned.byteLength) return undefined
-  let at = byteOffset + HEADER_BYTES
-  const view = <T>(
-    type: new (buffer: ArrayBufferLike, offset: number, length: number) => T,
-    length: number,
-    width: number,
-  ): T => {
-    const column = new type(buffer, at, length)
-    at += length * width
-    return column
-  }
+  if (HEADER_BYTES + count * ENTRY_BYTES + namesBytes !== file.size) return undefined
   const columns = new CopyColumns(0)
-  columns.mtimeSec = view(Float64Array, count!, 8)
-  columns.at = view(Float64Array, count!, 8)
-  columns.bytes = view(Float64Array, count!, 8)
-  columns.mode = view(Uint32Array, count!, 4)
-  columns.next = view(Uint32Array, count!, 4)
-  columns.digest = view(Uint8Array, count! * DIGEST_BYTES, 1)
-  const text = decodePath(view(Uint8Array, namesBytes!, 1))
-  if (count! > 0) for (const name of text.split('/')) columns.names.push(name)
+  columns.mtimeSec = file.float64(count)
+  columns.at = file.float64(count)
+  columns.bytes = file.float64(count)
+  columns.mode = file.uint32(count)
+  columns.next = file.uint32(count)
+  columns.digest = file.bytes(count * DIGEST_BYTES)
+  const text = decodePath(file.bytes(namesBytes))
+  if (count > 0) for (const name of text.split('/')) columns.names.push(name)
   if (columns.names.length !== count) return undefined
-  const hex = Array.from(aligned.subarray(32, 64), (byte) => byte.toString(16).padStart(2, '0')).join('')
-  return { layer: `sha256:${hex}` as DiffID, columns }
+  const layer = hexSlice(file.header(LAYER_AT, LAYER_AT + DIGEST_BYTES), 0, DIGEST_BYTES)
+  return { layer: `sha256:${layer}` as DiffID, columns }
 }

@@ -17,6 +17,7 @@ import {
   type LayerRef,
   type Tree,
 } from '../unionfs/index.js'
+import { copyDigest, equalDigests } from './binary-columns.js'
 import { timeOfMs, type HostSource } from './context.js'
 import {
   COPY_RECORD_KIND,
@@ -44,7 +45,8 @@ export interface FolderCopy {
 const ENTRIES_MIN = 200
 /** Records that are kept, of all builds in a store. */
 const RECORDS_MAX = 64
-const RANGE_CHUNK = 1 << 20
+/** Small enough that the store gathers them into blocks: it writes one on another thread while the next is read and hashed. */
+const RANGE_CHUNK = 128 << 10
 
 /**
  * Stores the layer of a folder's copy.
@@ -141,15 +143,16 @@ function changedEntries(scan: HostScan, dir: number, before: CopyColumns): Uint8
   const mark = (entry: number): void => {
     changed[entry] = 1
     left--
-    for (const [i] of scan.names(entry).entries()) mark(scan.childAt(entry, i))
+    const count = scan.names(entry).length
+    for (let i = 0; i < count; i++) mark(scan.childAt(entry, i))
   }
   const compare = (parent: number, from: number, to: number): boolean => {
     const names = scan.names(parent)
     const siblings = new Siblings(before, from, to)
     let isChanged = names.length < siblings.count
-    for (const [i, name] of names.entries()) {
+    for (let i = 0; i < names.length; i++) {
       const entry = scan.childAt(parent, i)
-      const at = siblings.find(name)
+      const at = siblings.find(names[i]!)
       if (at === -1 || before.mode[at] !== scan.columns.mode[entry]) mark(entry)
       else if (scan.columns.dir[entry] !== -1) {
         const isOlder = compare(entry, at + 1, before.next[at]!)
@@ -172,8 +175,7 @@ function sameTime(scan: HostScan, entry: number, before: CopyColumns, at: number
 function sameDigest(scan: HostScan, entry: number, before: CopyColumns, at: number): boolean {
   const { state, digest } = scan.columns
   if (state[entry] !== KNOWN && state[entry] !== RACY) return false
-  for (let i = 0; i < 32; i++) if (digest[entry * 32 + i] !== before.digest[at * 32 + i]) return false
-  return true
+  return equalDigests(digest, entry, before.digest, at)
 }
 
 /** The entries of one directory of a record, found by names that come in their order. */
@@ -299,9 +301,7 @@ class LayerLayout {
     this.#columns.names.push(name)
     this.#columns.mode[number] = columns.mode[entry]!
     this.#columns.mtimeSec[number] = timeOfMs(columns.mtimeMs[entry]!).mtimeSec
-    if (columns.dir[entry] === -1) {
-      this.#columns.digest.set(columns.digest.subarray(entry * 32, entry * 32 + 32), number * 32)
-    }
+    if (columns.dir[entry] === -1) copyDigest(this.#columns.digest, number, columns.digest, entry)
     return number
   }
 

@@ -21,9 +21,11 @@ const NEEDS_CARE = /[\ud800-\uffff]/
 /** Names in byte order. The C library sorts them by bytes already, which a check costs less than a sort to see. */
 export function listNames(absolute: string, path: string): string[] {
   let names: string[]
+  let isPlain: boolean
   try {
     names = readdirSync(hostPath(absolute))
-    if (names.some((name) => name.includes('\ufffd'))) {
+    isPlain = !NEEDS_CARE.test(names.join('/'))
+    if (!isPlain && names.some((name) => name.includes('\ufffd'))) {
       names = readdirSync(hostPath(absolute), { encoding: 'buffer' }).map(decodePath)
     }
   } catch (error) {
@@ -33,7 +35,7 @@ export function listNames(absolute: string, path: string): string[] {
   for (let i = 1; i < names.length; i++) {
     if (names[i - 1]! > names[i]!) return names.sort(compareNames)
   }
-  return names.some((name) => NEEDS_CARE.test(name)) ? names.sort(compareNames) : names
+  return isPlain ? names : names.sort(compareNames)
 }
 
 export function hostPath(path: string): string | Buffer {

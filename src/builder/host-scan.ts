@@ -8,6 +8,7 @@ import type { Digest } from '../digest.js'
 import { BuildError, throwIfAborted } from '../errors.js'
 import { encodePath, hasRawBytes, joinPath } from '../path.js'
 import type { NodeKind } from '../unionfs/index.js'
+import { equalDigests } from './binary-columns.js'
 import { contextRootHeader, headerBytes } from './content-header.js'
 import type { NodeAccess } from './contenthash.js'
 import {
@@ -320,7 +321,7 @@ export class HostScan implements NodeAccess<number> {
     return (
       before.state[previous] === KNOWN &&
       before.mode[previous] === this.columns.mode[child] &&
-      equalDigests(before.digest, previous * 32, this.columns.digest, child * 32)
+      equalDigests(before.digest, previous, this.columns.digest, child)
     )
   }
 
@@ -390,7 +391,7 @@ export class HostScan implements NodeAccess<number> {
     const header = this.#header(entry)
     const hasContent = this.kind(entry) === 'file' && this.columns.size[entry]! > 0
     const bytes = hasContent ? this.#hashFile(entry, header) : hash('sha256', header, 'buffer')
-    if (state[entry] === SUSPECT && equalDigests(bytes, 0, digest, entry * 32)) {
+    if (state[entry] === SUSPECT && equalDigests(bytes, 0, digest, entry)) {
       state[entry] = next
       return true
     }
@@ -450,10 +451,13 @@ export class HostScan implements NodeAccess<number> {
     const absolute = dir.path === '' ? this.base : `${this.base}/${dir.path}`
     const names: string[] = []
     const stats: Stats[] = []
-    for (const name of listNames(absolute, dir.path)) {
+    const listed = listNames(absolute, dir.path)
+    const isRaw = hasRawBytes(absolute) || listed.some(hasRawBytes)
+    for (const name of listed) {
       const path = dir.path === '' ? name : `${dir.path}/${name}`
       if (this.#filter?.matches(path) === true && !this.#isReincluded(path)) continue
-      const stat = lstatOrFail(hostPath(`${absolute}/${name}`), path)
+      const own = `${absolute}/${name}`
+      const stat = lstatOrFail(isRaw ? hostPath(own) : own, path)
       // Gone since the listing.
       if (stat === undefined) continue
       names.push(name)
@@ -573,11 +577,6 @@ function positionsOf(joined: string, count: number): Map<string, number> {
 
 function digestAt(columns: StatColumns, entry: number): Digest {
   return `sha256:${hexSlice(columns.digest, entry * 32, entry * 32 + 32)}` as Digest
-}
-
-function equalDigests(a: Uint8Array, aAt: number, b: Uint8Array, bAt: number): boolean {
-  for (let i = 0; i < 32; i++) if (a[aAt + i] !== b[bAt + i]) return false
-  return true
 }
 
 /** A context carries a socket as an empty file. @see moby/buildkit cache/contenthash/filehash.go NewFromStat */

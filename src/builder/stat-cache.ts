@@ -2,13 +2,13 @@
 // of every directory. Read and written whole, as a derived file of the store; nothing in it is needed for a build to be
 // right. Pure: host-scan.ts fills it and asks it.
 import { decodePath, encodePath } from '../path.js'
+import { BYTE_ORDER, ColumnReader, copyDigest, DIGEST_BYTES, encodeColumns } from './binary-columns.js'
 
 /** Kind of the sidecar. */
 export const STAT_CACHE_KIND = 'context'
 
 const MAGIC = 0x31434d4c // "LMC1", little-endian
 const HEADER_BYTES = 32
-const DIGEST_BYTES = 32
 
 /** No digest is known. */
 export const UNKNOWN = 0
@@ -87,8 +87,7 @@ export class StatColumns {
 
   copyDigest(at: number, from: StatColumns, source: number): void {
     this.state[at] = from.state[source]!
-    const start = source * DIGEST_BYTES
-    this.digest.set(from.digest.subarray(start, start + DIGEST_BYTES), at * DIGEST_BYTES)
+    copyDigest(this.digest, at, from.digest, source)
   }
 }
 
@@ -141,76 +140,48 @@ export class StatCacheWriter {
   }
 
   encode(): Uint8Array {
-    const { columns } = this
+    const { length, size, mtimeMs, ctimeMs, ino, dev, mode, dir, digest, state } = this.columns
     const names = encodePath(this.#names.join(''))
     const dirs = Uint32Array.from(this.#dirs)
-    const state = columns.state.subarray(0, columns.length)
-    const parts = [...columnsOf(columns, columns.length), dirs, state, names].map(bytesOf)
-    const out = new Uint8Array(HEADER_BYTES + parts.reduce((sum, part) => sum + part.byteLength, 0))
-    const header = new DataView(out.buffer)
-    ;[MAGIC, columns.length, dirs.length / 4, names.byteLength, BYTE_ORDER].forEach((value, i) =>
-      header.setUint32(i * 4, value, true),
-    )
-    let at = HEADER_BYTES
-    for (const part of parts) {
-      out.set(part, at)
-      at += part.byteLength
-    }
-    return out
+    const words = [MAGIC, length, dirs.length / 4, names.byteLength, BYTE_ORDER]
+    const wide = [size, mtimeMs, ctimeMs, ino, dev, mode, dir].map((column) => column.subarray(0, length))
+    return encodeColumns(HEADER_BYTES, words, [
+      ...wide,
+      digest.subarray(0, length * DIGEST_BYTES),
+      dirs,
+      state.subarray(0, length),
+      names,
+    ])
   }
 }
 
-/** Columns are in the machine's own byte order; a cache from another one is no use and is left alone. */
-const BYTE_ORDER = new Uint8Array(Uint32Array.of(0x01020304).buffer)[0] === 4 ? 0x4c45 : 0x4245
+const BYTES_PER_ENTRY = 5 * 8 + 2 * 4 + 1 + DIGEST_BYTES
+const BYTES_PER_DIR = 4 * 4
 
 /** @returns `undefined` for anything that is not a whole stat cache of this version and byte order */
 export function decodeStatCache(bytes: Uint8Array): StatCache | undefined {
   if (bytes.byteLength < HEADER_BYTES) return undefined
-  // The columns need eight-byte alignment, which bytes from a file read into a larger buffer may not have.
-  const buffer = bytes.byteOffset % 8 === 0 ? bytes.buffer : bytes.slice().buffer
-  const base = buffer === bytes.buffer ? bytes.byteOffset : 0
-  const header = new DataView(buffer, base, HEADER_BYTES)
-  const [magic, length, dirCount, namesBytes, order] = [0, 1, 2, 3, 4].map((i) =>
-    header.getUint32(i * 4, true),
-  )
-  const size = HEADER_BYTES + length! * BYTES_PER_ENTRY + dirCount! * 16 + namesBytes!
-  if (magic !== MAGIC || order !== BYTE_ORDER || size !== bytes.byteLength) return undefined
+  const file = new ColumnReader(bytes, HEADER_BYTES)
+  const [magic, length, dirCount, namesBytes, order] = file.words(5) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+  ]
+  const size = HEADER_BYTES + length * BYTES_PER_ENTRY + dirCount * BYTES_PER_DIR + namesBytes
+  if (magic !== MAGIC || order !== BYTE_ORDER || size !== file.size) return undefined
   const columns = new StatColumns(0)
-  columns.length = length!
-  let at = base + HEADER_BYTES
-  const view = <T>(
-    type: new (buffer: ArrayBufferLike, offset: number, length: number) => T,
-    count: number,
-    width: number,
-  ): T => {
-    const out = new type(buffer, at, count)
-    at += count * width
-    return out
-  }
-  columns.size = view(Float64Array, length!, 8)
-  columns.mtimeMs = view(Float64Array, length!, 8)
-  columns.ctimeMs = view(Float64Array, length!, 8)
-  columns.ino = view(Float64Array, length!, 8)
-  columns.dev = view(Float64Array, length!, 8)
-  columns.mode = view(Uint32Array, length!, 4)
-  columns.dir = view(Int32Array, length!, 4)
-  columns.digest = view(Uint8Array, length! * DIGEST_BYTES, 1)
-  const dirs = view(Uint32Array, dirCount! * 4, 4)
-  columns.state = view(Uint8Array, length!, 1)
-  return new StatCache(columns, dirs, decodePath(view(Uint8Array, namesBytes!, 1)))
-}
-
-const BYTES_PER_ENTRY = 5 * 8 + 2 * 4 + 1 + DIGEST_BYTES
-
-type Column = Float64Array | Uint32Array | Int32Array | Uint8Array
-
-/** The wide columns first, so that every one is aligned; `state` comes after the directories. */
-function columnsOf(columns: StatColumns, length: number): Column[] {
-  const { size, mtimeMs, ctimeMs, ino, dev, mode, dir } = columns
-  const wide = [size, mtimeMs, ctimeMs, ino, dev, mode, dir].map((column) => column.subarray(0, length))
-  return [...wide, columns.digest.subarray(0, length * DIGEST_BYTES)]
-}
-
-function bytesOf(column: Column): Uint8Array {
-  return new Uint8Array(column.buffer, column.byteOffset, column.byteLength)
+  columns.length = length
+  columns.size = file.float64(length)
+  columns.mtimeMs = file.float64(length)
+  columns.ctimeMs = file.float64(length)
+  columns.ino = file.float64(length)
+  columns.dev = file.float64(length)
+  columns.mode = file.uint32(length)
+  columns.dir = file.int32(length)
+  columns.digest = file.bytes(length * DIGEST_BYTES)
+  const dirs = file.uint32(dirCount * 4)
+  columns.state = file.bytes(length)
+  return new StatCache(columns, dirs, decodePath(file.bytes(namesBytes)))
 }

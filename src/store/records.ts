@@ -54,7 +54,14 @@ const TRAILER_MAGIC = 0x31534d4c
 export function seal(name: string, value: Uint8Array, checksum: Checksum): Uint8Array {
   const out = new Uint8Array(value.byteLength + TRAILER_BYTES)
   out.set(value)
-  const view = new DataView(out.buffer, value.byteLength)
+  out.set(trailerOf(name, value, checksum), value.byteLength)
+  return out
+}
+
+/** What `seal` puts behind a value, for values that are too large to be copied for it. */
+export function trailerOf(name: string, value: Uint8Array, checksum: Checksum): Uint8Array {
+  const out = new Uint8Array(TRAILER_BYTES)
+  const view = new DataView(out.buffer)
   view.setUint32(0, TRAILER_MAGIC, true)
   view.setUint32(4, checksum(value, checksum(name)), true)
   return out
