@@ -132,8 +132,11 @@ export interface Executor {
    * A folder of the host for `hostMounts`, shared by all who open one of that name, in this process and others with the same
    * store: what one run writes the others see at once. Who is first finds the tree in it. `undefined` where there
    * are none.
+   *
+   * @param about  JSON that `recoverSharedFolders` gives back with what is in the folder, where those who had it open were
+   *               killed; without it, that is lost
    */
-  openFolder?(name: string, tree: Tree): Promise<SharedFolder | undefined>
+  openFolder?(name: string, tree: Tree, about?: unknown): Promise<SharedFolder | undefined>
 }
 
 export interface SharedFolder {

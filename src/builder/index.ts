@@ -69,6 +69,8 @@ export {
   checkSandbox,
   functionsExecutor,
   replayExecutor,
+  readSharedFolder,
+  recoverSharedFolders,
   sandboxExecutor,
   shellExecutor,
   readAccountFiles,

@@ -25,6 +25,10 @@ export interface Attachment {
   readonly mount: Exclude<ContainerMount, { type: 'bind' }>
   /** What it shows. */
   readonly view: UnionView
+  /** What a folder is told that shows it. */
+  readonly about?: unknown
+  /** Takes over what sandboxes that run now have written. */
+  refresh(): Promise<void>
   save(): Promise<void>
   release(): void
 }
@@ -53,6 +57,7 @@ async function open(store: Store, mount: Attachment['mount']): Promise<Attachmen
     return {
       mount,
       view: UnionView.open(new Tree(root), { sizeBytes }),
+      refresh: async () => {},
       save: async () => {},
       release: () => {},
     }
@@ -61,6 +66,13 @@ async function open(store: Store, mount: Attachment['mount']): Promise<Attachmen
   return {
     mount,
     view: volume.view,
+    get about() {
+      return volume.about
+    },
+    async refresh() {
+      const change = await volume.liveChange()
+      if (change !== undefined) applyToView(volume.view, change.before, change.after)
+    },
     // One that may not be written to has nothing of its own to save.
     save: async () => (mount.readOnly ? undefined : volume.save()),
     release: () => volume.release(),
@@ -83,6 +95,7 @@ export async function mountAll(
   mounts: readonly ContainerMount[],
   attached: readonly Attachment[],
 ): Promise<MountedView> {
+  for (const attachment of attached) await attachment.refresh()
   const parts: MountedView[] = []
   const mounted: MountedView = {
     flush: () => parts.forEach((part) => part.flush()),
@@ -151,11 +164,11 @@ export async function shareVolumes(
 }
 
 async function shareVolume(
-  { mount, view, save }: Attachment,
+  { mount, view, save, about }: Attachment,
   openFolder: NonNullable<Executor['openFolder']>,
 ): Promise<SharedVolume | undefined> {
   const content = view.snapshot()
-  const folder = await openFolder(mount.type === 'volume' ? mount.volume : mount.target, content)
+  const folder = await openFolder(mount.type === 'volume' ? mount.volume : mount.target, content, about)
   if (folder === undefined) return undefined
   const takeOver = async (tree: Tree): Promise<void> => {
     applyToView(view, content, tree)

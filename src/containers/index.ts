@@ -19,13 +19,6 @@ export { followLog, readLog } from './log-reader.js'
 export type { FollowOptions, LogEntry } from './log-reader.js'
 export { parseMountFlag, parseTmpfsFlag, parseVolumeFlag } from './mounts.js'
 export type { MountRequest } from './mounts.js'
-export {
-  createVolume,
-  inspectVolume,
-  listVolumes,
-  planPruneVolumes,
-  pruneVolumes,
-  readVolume,
-  removeVolume,
-} from './volumes.js'
+export { inspectVolume, listVolumes, readVolume } from './look-at-volumes.js'
+export { createVolume, planPruneVolumes, pruneVolumes, removeVolume } from './volumes.js'
 export type { CreateVolumeOptions, PruneVolumesOptions, VolumeInfo } from './volumes.js'

@@ -2,23 +2,11 @@
 //
 // Between processes a volume is not live. Whoever saves puts its own changes on top of what is stored by then: of two that
 // changed one path the later wins, all else of both stays.
-import { LayerError } from '../errors.js'
+import { readSharedFolder } from '../builder/index.js'
 import type { Store } from '../store/index.js'
-import {
-  applyChangeset,
-  commitDiff,
-  diffTrees,
-  EMPTY_TREE,
-  openTree,
-  UnionView,
-  type LayerRef,
-  type Tree,
-} from '../unionfs/index.js'
-import { layerRoots } from './container.js'
-import { findVolume, VOLUME_KIND, volumeValue } from './volumes.js'
-
-/** More layers than this are written as one. */
-const LAYERS_MAX = 16
+import { openTree, UnionView, type LayerRef, type Tree } from '../unionfs/index.js'
+import { recoverVolumes, saveVolume, type VolumeFolder } from './save-volume.js'
+import { findVolume } from './volumes.js'
 
 const live = new WeakMap<Store, Map<string, Promise<LiveVolume>>>()
 
@@ -52,6 +40,7 @@ export class LiveVolume {
   private constructor(
     readonly store: Store,
     readonly name: string,
+    readonly createdMs: number,
     tree: Tree,
     layers: readonly LayerRef[],
     private readonly forget: () => void,
@@ -62,8 +51,20 @@ export class LiveVolume {
   }
 
   static async open(store: Store, name: string, forget: () => void): Promise<LiveVolume> {
-    const { layers } = await findVolume(store.documents, name)
-    return new LiveVolume(store, name, await openTree(store, layers), layers, forget)
+    await recoverVolumes(store)
+    const { layers, createdMs } = await findVolume(store.documents, name)
+    return new LiveVolume(store, name, createdMs, await openTree(store, layers), layers, forget)
+  }
+
+  /** What a folder that shows the volume is a folder of, for `recoverVolumes`. */
+  get about(): VolumeFolder {
+    return { volume: this.name, createdMs: this.createdMs, layers: this.#layers }
+  }
+
+  /** What runs in sandboxes have made of it by now and is not stored yet; `undefined` where there are none. */
+  async liveChange(): Promise<{ readonly before: Tree; readonly after: Tree } | undefined> {
+    const after = await readSharedFolder(this.store, this.name)
+    return after && { before: this.#saved, after }
   }
 
   /** Gives up one use. What was not saved is lost with the last. */
@@ -81,58 +82,8 @@ export class LiveVolume {
   async #save(): Promise<void> {
     const tree = this.view.snapshot()
     if (tree.root === this.#saved.root) return
-    const changes = diffTrees(this.#saved, tree)
-    for (;;) {
-      const before = await findVolume(this.store.documents, this.name)
-      const below = await openTree(this.store, before.layers)
-      const isOurs = sameLayers(this.#layers, before.layers)
-      const after = isOurs ? tree : merge(below, changes, tree)
-      const layers = await storeLayers(this.store, before.layers, below, after)
-      const isStored = await this.store.documents.change(async (edit) => {
-        const now = await findVolume(edit, this.name)
-        if (!sameLayers(now.layers, before.layers)) return false
-        const next = { ...now, layers }
-        await edit.put(VOLUME_KIND, this.name, volumeValue(next), layers.flatMap(layerRoots))
-        return true
-      })
-      // A gc without a grace time may have come between the layer and its mention.
-      if (!isStored || !(await areThere(this.store, layers))) continue
-      this.#saved = tree
-      this.#layers = isOurs ? layers : undefined
-      return
-    }
+    const { layers, isOurs } = await saveVolume(this.store, this.name, this.#saved, this.#layers, tree)
+    this.#saved = tree
+    this.#layers = isOurs ? layers : undefined
   }
-}
-
-/** Our changes on top of another process's; where they cannot go together (a file here, a directory there) ours stand. */
-function merge(below: Tree, changes: ReturnType<typeof diffTrees>, ours: Tree): Tree {
-  try {
-    return applyChangeset(below, changes)
-  } catch (error) {
-    if (error instanceof LayerError) return ours
-    throw error
-  }
-}
-
-async function storeLayers(
-  store: Store,
-  before: readonly LayerRef[],
-  below: Tree,
-  after: Tree,
-): Promise<readonly LayerRef[]> {
-  if (diffTrees(below, after).length === 0) return before
-  return before.length < LAYERS_MAX
-    ? [...before, await commitDiff(store, below, after)]
-    : [await commitDiff(store, EMPTY_TREE, after)]
-}
-
-function sameLayers(a: readonly LayerRef[] | undefined, b: readonly LayerRef[]): boolean {
-  return a !== undefined && a.length === b.length && a.every(({ diffID }, i) => diffID === b[i]!.diffID)
-}
-
-async function areThere(store: Store, layers: readonly LayerRef[]): Promise<boolean> {
-  for (const { descriptor } of layers) {
-    if ((await store.blobs.stat(descriptor.digest)) === undefined) return false
-  }
-  return true
 }

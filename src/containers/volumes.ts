@@ -2,7 +2,7 @@
 import { systemEnv, type Env } from '../env.js'
 import { ContainerError } from '../errors.js'
 import type { Document, DocumentReader, Store } from '../store/index.js'
-import { commitDiff, EMPTY_TREE, openTree, Tree, type LayerRef } from '../unionfs/index.js'
+import { commitDiff, EMPTY_TREE, type LayerRef, type Tree } from '../unionfs/index.js'
 import { layerRoots, recordOf, CONTAINER_KIND, type ContainerRecord } from './container.js'
 import { checkVolumeName, randomName } from './names.js'
 
@@ -64,8 +64,7 @@ export async function createVolume(store: Store, options: CreateVolumeOptions = 
   })
 }
 
-/** Sorted by name. */
-export async function listVolumes(store: Store): Promise<VolumeInfo[]> {
+export async function allVolumes(store: Store): Promise<VolumeInfo[]> {
   return (await store.documents.list(VOLUME_KIND)).map(volumeOf)
 }
 
@@ -76,11 +75,6 @@ export async function findVolume(documents: DocumentReader, name: string): Promi
   throw new ContainerError('VOLUME_NOT_FOUND', `no volume ${JSON.stringify(name)}`, {
     data: { volume: name },
   })
-}
-
-/** The volume's files as they were last saved. @throws ContainerError VOLUME_NOT_FOUND */
-export async function readVolume(store: Store, name: string): Promise<Tree> {
-  return openTree(store, (await findVolume(store.documents, name)).layers)
 }
 
 /** The containers that mount a volume, running or not. */
@@ -122,7 +116,7 @@ export async function planPruneVolumes(
   const used = new Set(
     records.flatMap(({ mounts }) => mounts.flatMap((mount) => (mount.type === 'volume' ? mount.volume : []))),
   )
-  const volumes = await listVolumes(store)
+  const volumes = await allVolumes(store)
   return volumes.filter(({ name, anonymous }) => !used.has(name) && (anonymous || options.all === true))
 }
 
@@ -170,14 +164,4 @@ export async function provideVolume(
     const next = fills ? { ...known, layers: [layer] } : known
     await edit.put(VOLUME_KIND, volume.name, volumeValue(next), next.layers.flatMap(layerRoots))
   })
-}
-
-/** One volume and the names of the containers that mount it. @throws ContainerError VOLUME_NOT_FOUND */
-export async function inspectVolume(
-  store: Store,
-  name: string,
-): Promise<VolumeInfo & { readonly usedBy: readonly string[] }> {
-  const volume = await findVolume(store.documents, name)
-  const users = await usersOf(store.documents, name)
-  return { ...volume, usedBy: users.map((record) => record.name) }
 }

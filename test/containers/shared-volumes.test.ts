@@ -2,24 +2,36 @@
 import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect } from 'vitest'
-import { autoExecutor, checkSandbox, sandboxExecutor } from '../../src/builder/index.js'
+import { autoExecutor, checkSandbox, sandboxExecutor, shellExecutor } from '../../src/builder/index.js'
 import {
+  createContainer,
+  createVolume,
   execInContainer,
+  inspectVolume,
+  listContainers,
+  openContainer,
   readVolume,
+  removeContainer,
+  removeVolume,
   runContainer,
   type CreateContainerOptions,
 } from '../../src/containers/index.js'
+import { saveVolume } from '../../src/containers/save-volume.js'
+import { allVolumes } from '../../src/containers/volumes.js'
 import { currentOwner, openDiskStore, type Store } from '../../src/store/index.js'
+import { openTree, UnionView } from '../../src/unionfs/index.js'
 import { peerTest } from '../peers.js'
 import { putImage, scratch } from './fixtures.js'
 
 const BUSYBOX = ['/bin/busybox', '/usr/bin/busybox'].find((path) => existsSync(path))
 const works = BUSYBOX !== undefined && (await checkSandbox()).works
 const isRoot = process.getuid?.() === 0
-const test = (name: string, fn: () => Promise<void>) => peerTest(name, works, fn)
+const test = (name: string, fn: () => Promise<void>, timeoutMs?: number) =>
+  peerTest(name, works, fn, timeoutMs)
 const NAMES = 'sh cat ls sleep touch id rm mkdir chown chmod ln mkfifo stat sort'
 
 async function open(path = join(scratch(), 'store')): Promise<Store> {
@@ -97,6 +109,43 @@ describe('a volume of several commands at once', () => {
   })
 })
 
+describe('a volume of a command in the sandbox, beside one in process', () => {
+  const inProcess = async (store: Store, line: string): Promise<string> => {
+    let output = ''
+    await runContainer(store, 'app', {
+      cmd: ['sh', '-c', line],
+      executor: shellExecutor(),
+      onOutput: (_, bytes) => void (output += new TextDecoder().decode(bytes)),
+      mounts: ['vol:/v'],
+    })
+    return output
+  }
+
+  test('which sees what was written until it began; what it writes itself is kept, and seen by the next', async () => {
+    const path = join(scratch(), 'store')
+    await using store = await open(path)
+    const folder = scratch()
+    const mounts = ['vol:/v', `${folder}:/h`]
+    const main = run(
+      store,
+      `echo 1 > /v/a; mkdir /v/d; touch /h/begun; ${wait('/h/end')}; ls /v; echo 2 > /v/a`,
+      { mounts },
+    )
+    while (!existsSync(join(folder, 'begun'))) await sleep(20)
+    // As another process has it.
+    await using other = await openDiskStore(path, { durability: 'none' })
+    expect(await inProcess(other, 'cat /v/a; echo ours > /v/ours; echo x > /v/d/x; ls /v')).toBe(
+      '1\na\nd\nours\n',
+    )
+    expect((await readVolume(other, 'vol')).root.children!.names()).toEqual(['a', 'd', 'ours'])
+    expect(await inProcess(store, 'ls /v')).toBe('a\nd\n')
+    writeFileSync(join(folder, 'end'), '')
+    expect((await main).output).toBe('a\nd\n')
+    const after = await run(store, 'cat /v/a /v/ours /v/d/x')
+    expect(after.output).toBe('2\nours\nx\n')
+  })
+})
+
 describe('what a volume keeps', () => {
   peerTest('owners, modes, links and kinds of files; what is removed', works && isRoot, async () => {
     await using store = await open()
@@ -128,10 +177,86 @@ describe('what a volume keeps', () => {
     ])
   })
 
-  test('of a process that was killed: what was stored', async () => {
+  // A run that is killed with SIGKILL, in the midst of its command.
+  const LINE = 'echo new > /v/made; echo changed > /v/f; rm -f /v/gone; touch /v/'
+  async function killedRun(path: string, ready = 'ready'): Promise<void> {
+    const main = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), 'dist/cli/main.js')
+    const args = [
+      main,
+      'run',
+      '--store',
+      path,
+      '-v',
+      'vol:/v',
+      'app',
+      'sh',
+      '-c',
+      `${LINE}${ready}; sleep 1000`,
+    ]
+    const child = execFile(process.execPath, args)
+    const ended = new Promise((resolve) => child.once('exit', resolve))
+    const shared = join(path, 'lamella/sandbox/shared')
+    const isReady = () =>
+      existsSync(shared) && readdirSync(shared).some((key) => existsSync(join(shared, key, 'data', ready)))
+    while (!isReady() && child.exitCode === null) await sleep(20)
+    child.kill('SIGKILL')
+    await ended
+  }
+
+  test('of a run that was killed: what it wrote, for whoever looks next', async () => {
+    const path = join(scratch(), 'store')
+    const looks: Record<string, (store: Store) => Promise<string[]>> = {
+      reading: async (store) => [...(await readVolume(store, 'vol')).root.children!.names()],
+      inspecting: async (store) => {
+        await inspectVolume(store, 'vol')
+        return [...(await readVolume(store, 'vol')).root.children!.names()]
+      },
+      'a run': async (store) => (await run(store, 'ls /v')).output.trim().split('\n'),
+      'opening a container': async (store) => {
+        await using container = await openContainer(
+          store,
+          (await createContainer(store, 'app', { mounts: ['vol:/d'] })).id,
+        )
+        return container.view.fs.readdirSync('/d')
+      },
+    }
+    for (const [name, look] of Object.entries(looks)) {
+      await using store = await open(`${path}-${name.replaceAll(' ', '-')}`)
+      await run(store, 'echo stored > /v/f; touch /v/gone')
+      await killedRun(store.path!)
+      expect(await look(store), name).toEqual(['f', 'made', 'ready'])
+      expect((await run(store, 'cat /v/f')).output, name).toBe('changed\n')
+      expect(foldersOf(store), name).toEqual([])
+    }
+  }, 60_000)
+
+  test('of a run that was killed, on top of what others have stored since; not in another volume of the name', async () => {
+    await using store = await open()
+    await run(store, 'echo stored > /v/f; touch /v/gone')
+    await killedRun(store.path!)
+    // Another run tidies up after the process that was killed.
+    await run(store, 'true', { mounts: [] })
+    // Somebody who had the volume open before saves now, and knows nothing of the folder.
+    const volume = (await allVolumes(store)).find(({ name }) => name === 'vol')!
+    const before = await openTree(store, volume.layers)
+    const view = UnionView.open(before)
+    view.fs.writeFileSync('/theirs', '')
+    await saveVolume(store, 'vol', before, volume.layers, view.snapshot())
+    expect((await readVolume(store, 'vol')).root.children!.names()).toEqual(['f', 'made', 'ready', 'theirs'])
+
+    await killedRun(store.path!, 'again')
+    for (const { id, pid } of await listContainers(store))
+      if (pid === undefined) await removeContainer(store, id)
+    await removeVolume(store, 'vol')
+    await createVolume(store, { name: 'vol' })
+    expect((await readVolume(store, 'vol')).root.children!.size).toBe(0)
+    expect(foldersOf(store)).toEqual([])
+  }, 60_000)
+
+  test('of a process that was killed while it filled the folder: what was stored', async () => {
     await using store = await open()
     await run(store, 'echo stored > /v/f')
-    // As it leaves things: a folder, and a user of it that is no more.
+    // As it leaves things: a folder without a word of what it is.
     const sandbox = join(store.path!, 'lamella/sandbox')
     const gone = '0'.repeat(12)
     writeFileSync(join(sandbox, 'owners', gone), JSON.stringify({ ...currentOwner(), started: '1' }))

@@ -67,8 +67,8 @@ export function autoExecutor(options: AutoOptions): Executor {
         request.signal === undefined ? request.stop : AbortSignal.any([request.signal, request.stop])
       return chosen.run({ ...request, signal })
     },
-    async openFolder(name, tree) {
-      return (await checkSandbox()).works ? sandbox.openFolder!(name, tree) : undefined
+    async openFolder(name, tree, about) {
+      return (await checkSandbox()).works ? sandbox.openFolder!(name, tree, about) : undefined
     },
   }
   return executor

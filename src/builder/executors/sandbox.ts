@@ -1,6 +1,7 @@
 // The `sandbox` executor (Linux): RUN as a container does it. This file is its light part; the rest is loaded by the first RUN.
 import { throwIfAborted } from '../../errors.js'
 import type { Store } from '../../store/index.js'
+import type { Tree } from '../../unionfs/index.js'
 import type { ExecResult, Executor } from '../executor.js'
 import { requireCapabilities } from './capabilities.js'
 import type { Sandbox } from './sandbox/run.js'
@@ -44,9 +45,9 @@ export function sandboxExecutor(options: SandboxOptions): Executor {
       sandbox ??= open(options)
       return (await sandbox).run(request)
     },
-    async openFolder(name, tree) {
+    async openFolder(name, tree, about) {
       sandbox ??= open(options)
-      return (await sandbox).openFolder(name, tree)
+      return (await sandbox).openFolder(name, tree, about)
     },
   }
   return executor
@@ -57,6 +58,41 @@ async function open(options: SandboxOptions): Promise<Sandbox> {
   const { Sandbox, sandboxFolder } = await import('./sandbox/run.js')
   const host = requireHost()
   return new Sandbox(host, options.store, options.folder ?? sandboxFolder(options.store, host))
+}
+
+/**
+ * Gives away what runs that were killed left in shared folders of a store's sandboxes (`Executor.openFolder`), and removes
+ * these. Where the machine has no sandbox, they stay.
+ *
+ * @param take  is given what `openFolder` was told of a folder, and what is in it; where it throws, the folder stays
+ */
+export async function recoverSharedFolders(
+  store: Store,
+  take: (about: unknown, tree: Tree) => Promise<void>,
+): Promise<void> {
+  const folder = await folderWithShared(store)
+  if (folder === undefined) return
+  const { abandonedFolders, recoverFolders } = await import('./sandbox/folders.js')
+  if (abandonedFolders(folder).length === 0) return
+  const { host } = (await import('./sandbox/host.js')).checkHost()
+  if (host !== undefined) await recoverFolders({ host, folder, store }, take)
+}
+
+/** What is now in the shared folder of a store's sandboxes that has this name; `undefined` where nobody has it open. */
+export async function readSharedFolder(store: Store, name: string): Promise<Tree | undefined> {
+  const folder = await folderWithShared(store)
+  if (folder === undefined) return undefined
+  const { readFolder } = await import('./sandbox/folders.js')
+  const { host } = (await import('./sandbox/host.js')).checkHost()
+  return host && readFolder({ host, folder, store }, name)
+}
+
+/** The folder of a store's sandboxes, where there are any that they share. */
+async function folderWithShared(store: Store): Promise<string | undefined> {
+  if (store.path === undefined) return undefined
+  const folder = `${store.path}/lamella/sandbox`
+  const { hasSharedFolders } = await import('./sandbox/shared.js')
+  return hasSharedFolders(folder) ? folder : undefined
 }
 
 /** Whether this machine can run the sandbox; if not, what is missing, as people read it. Tries it out, once in a process. */

@@ -109,8 +109,8 @@ export class Sandbox {
     return { exitCode, tree: changes.length === 0 ? before : applyChangeset(before, changes), oomKilled }
   }
 
-  openFolder(name: string, tree: Tree): Promise<SharedFolder> {
-    return openFolder(this.#options, name, tree)
+  openFolder(name: string, tree: Tree, about?: unknown): Promise<SharedFolder> {
+    return openFolder(this.#options, name, tree, about)
   }
 
   async #join(request: ExecRequest, name: string, identity: Identity): Promise<ExecResult> {

@@ -49,9 +49,13 @@ function declareOwner(folder: string): string {
   return id
 }
 
-/** Whether the process that a name in `runs/` belongs to lives; `undefined` when that cannot be known. */
+/**
+ * Whether the process that a name in `runs/` belongs to lives; `undefined` when that cannot be known. Only of a process that
+ * has gone is nothing written down any more.
+ */
 export function isOwnAlive(folder: string, name: string): boolean | undefined {
-  return isAlive(join(folder, 'owners', name.slice(0, ID_LENGTH)))
+  const path = join(folder, 'owners', name.slice(0, ID_LENGTH))
+  return existsSync(path) ? isAlive(path) : false
 }
 
 /** Removes what processes that have gone have left. Their mounts went with their namespaces. */
