@@ -78,17 +78,23 @@ export function digestWithContent(header: Uint8Array | string, content: Uint8Arr
   return `sha256:${state.hex()}` as Digest
 }
 
+export interface Owned {
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+}
+
 /** Bytes of a file that are hashed at a time. */
 const CHUNK = 1 << 20
 
 /** Digest of a node of a tree: header and content of a file, header of anything else. */
-export function treeNodeDigest(node: TreeNode): Digest {
+export function treeNodeDigest(node: TreeNode, meta: Owned = node): Digest {
   const [rdevMajor, rdevMinor] = node.rdev
   const header = headerBytes({
     kind: node.kind,
-    mode: node.mode,
-    uid: node.uid,
-    gid: node.gid,
+    mode: meta.mode,
+    uid: meta.uid,
+    gid: meta.gid,
     size: node.size,
     target: node.target,
     rdevMajor,

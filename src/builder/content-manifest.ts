@@ -2,7 +2,7 @@
 // written when a step that read the content was run. Pure.
 import type { Digest } from '../digest.js'
 import { decodePath, encodePath } from '../path.js'
-import type { ContentEntry } from './contenthash.js'
+import type { ComparableEntry, ContentEntry } from './contenthash.js'
 
 /** Kind of the sidecar; its key is the content key's hex digits. */
 export const MANIFEST_KIND = 'manifest'
@@ -92,7 +92,7 @@ export interface FileDifference {
 /** What differs between two versions of what a step reads, in the order of the paths. */
 export function diffManifests(
   before: readonly ManifestEntry[],
-  after: readonly (ContentEntry | ManifestEntry)[],
+  after: readonly (ComparableEntry | ManifestEntry)[],
 ): FileDifference[] {
   const old = new Map(before.map((entry) => [entry.path, entry]))
   const out: FileDifference[] = []
@@ -106,7 +106,7 @@ export function diffManifests(
   return out.sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0))
 }
 
-function compare(was: ManifestEntry, is: ContentEntry | ManifestEntry): FileDifference[] {
+function compare(was: ManifestEntry, is: ComparableEntry | ManifestEntry): FileDifference[] {
   if (was.digits === digitsOf(is)) return []
   const { path } = is
   if (was.kind !== is.kind) return [{ path, change: 'type', before: was.kind, after: is.kind }]
@@ -121,10 +121,24 @@ function compare(was: ManifestEntry, is: ContentEntry | ManifestEntry): FileDiff
     out.push({ path, change: 'link target', before: was.target, after: is.target })
   }
   // The digest covers header and content together: what is not the header's doing is the content's.
-  if (out.length === 0) out.push({ path, change: 'content' })
+  if (out.length === 0 || isChangedInside(was, is)) out.push({ path, change: 'content' })
   return out
 }
 
+/** Beside its mode or owner. What is remembered alone, or gone by now, cannot tell. */
+function isChangedInside(was: ManifestEntry, is: ComparableEntry | ManifestEntry): boolean {
+  if (is.kind !== 'file' || !('digestWith' in is)) return false
+  try {
+    return digits(is.digestWith(was)) !== was.digits
+  } catch {
+    return false
+  }
+}
+
 function digitsOf(entry: ContentEntry | ManifestEntry): string {
-  return 'digits' in entry ? entry.digits : (entry.digest satisfies Digest).slice(7, 7 + DIGITS)
+  return 'digits' in entry ? entry.digits : digits(entry.digest)
+}
+
+function digits(digest: Digest): string {
+  return digest.slice(7, 7 + DIGITS)
 }

@@ -6,7 +6,7 @@ import { digestOf, EMPTY_DIGEST, type Digest } from '../digest.js'
 import { BuildError } from '../errors.js'
 import { baseNameOf, compareNames, encodePath, hasRawBytes, joinPath, splitPath } from '../path.js'
 import type { NodeKind, Tree, TreeNode } from '../unionfs/index.js'
-import { combineDir, treeNodeDigest } from './content-header.js'
+import { combineDir, treeNodeDigest, type Owned } from './content-header.js'
 import { createIgnoreMatcher, matchPath, type IgnoreMatcher, type ParentMatch } from './dockerfile/index.js'
 import { contentKey } from './key.js'
 import type { Result } from './vertex.js'
@@ -41,7 +41,9 @@ export interface NodeAccess<N> {
   /** Digest of a directory with all below it; memoised. */
   dirDigest(node: N): Digest
   /** What can change beside the content, for explanations. */
-  meta(node: N): { readonly mode: number; readonly uid: number; readonly gid: number }
+  meta(node: N): Owned
+  /** Digest that a file would have with another mode and owner, for explanations: tells whether its content changed as well. */
+  digestWith(node: N, meta: Owned): Digest
   /**
    * Does the long part of `checksum` ahead, in slices, so that timers and signals get their turn: a directory with all below
    * it, or just some nodes.
@@ -68,6 +70,7 @@ export function treeAccess(tree: Tree, rootHeader?: Digest): NodeAccess<TreeNode
     names: (node) => node.children?.names() ?? [],
     meta: ({ mode, uid, gid }) => ({ mode, uid, gid }),
     nodeDigest: (node) => (node === root && rootHeader !== undefined ? rootHeader : nodeDigest(node)),
+    digestWith: treeNodeDigest,
     dirDigest: (node) =>
       node === root && rootHeader !== undefined ? combineChildren(rootHeader, node) : dirDigest(node),
   }
@@ -425,21 +428,26 @@ export interface ContentEntry {
   readonly digest: Digest
 }
 
+/** An entry that can be held against an earlier version of itself. */
+export interface ComparableEntry extends ContentEntry {
+  /** The digest that it would have with another mode and owner. */
+  digestWith(meta: Owned): Digest
+}
+
 /**
  * The entries behind a content key that `contentKeyOf` computed of this result: every file and directory that had a say in
  * it, in the order of the walk. `undefined` when the key is not one of this result.
  */
-export function contentEntriesOf(result: Result, key: Digest): ContentEntry[] | undefined {
-  const out: ContentEntry[] = []
-  return visitContentEntries(result, key, (entry) => void out.push(entry)) ? out : undefined
+export function contentEntriesOf(result: Result, key: Digest): ComparableEntry[] | undefined {
+  const out: ComparableEntry[] = []
+  const isKnown = visitContentEntries(result, key, (entry, digestWith) => out.push({ ...entry, digestWith }))
+  return isKnown ? out : undefined
 }
 
+type EntryVisitor = (entry: ContentEntry, digestWith: ComparableEntry['digestWith']) => void
+
 /** As `contentEntriesOf`, one after the other. @returns whether the key is one of this result */
-export function visitContentEntries(
-  result: Result,
-  key: Digest,
-  visit: (entry: ContentEntry) => void,
-): boolean {
+export function visitContentEntries(result: Result, key: Digest, visit: EntryVisitor): boolean {
   const access = accesses.get(result)
   for (const [id, computed] of contentKeys.get(result) ?? []) {
     if (computed !== key || access === undefined) continue
@@ -449,16 +457,13 @@ export function visitContentEntries(
   return false
 }
 
-function visitEntries<N>(
-  access: NodeAccess<N>,
-  selector: ContentSelector,
-  visit: (entry: ContentEntry) => void,
-): void {
+function visitEntries<N>(access: NodeAccess<N>, selector: ContentSelector, visit: EntryVisitor): void {
   const visitOne = (path: string, node: N): void => {
     const kind = access.kind(node)
     const { mode, uid, gid } = access.meta(node)
     const target = kind === 'symlink' ? access.target(node) : ''
-    visit({ path, kind, mode, uid, gid, target, digest: access.nodeDigest(node) })
+    const entry = { path, kind, mode, uid, gid, target, digest: access.nodeDigest(node) }
+    visit(entry, (meta) => access.digestWith(node, meta))
   }
   if (hasFilters(selector)) {
     for (const { path, node } of includedNodes(access, selector)) visitOne(path, node)

@@ -204,6 +204,12 @@ export class HostScan implements NodeAccess<number> {
     return digestAt(columns, entry)
   }
 
+  /** The digest that a file would have with this mode; reads it once more. */
+  digestWith(entry: number, { mode }: { readonly mode: number }): Digest {
+    const header = this.#header(entry, mode)
+    return `sha256:${Buffer.from(this.#hashFile(entry, header)).toString('hex')}` as Digest
+  }
+
   dirDigest(entry: number): Digest {
     for (const _ of this.#digestDir(entry)) {
       // runs to the end without a pause
@@ -358,12 +364,12 @@ export class HostScan implements NodeAccess<number> {
   }
 
   /** Owner 0:0, as BuildKit's client sends every file of a local context. */
-  #header(entry: number): Uint8Array | string {
+  #header(entry: number, mode = this.columns.mode[entry]! & 0o7777): Uint8Array | string {
     const kind = this.kind(entry)
     const [rdevMajor, rdevMinor] = this.rdev(entry)
     return headerBytes({
       kind,
-      mode: this.columns.mode[entry]! & 0o7777,
+      mode,
       uid: 0,
       gid: 0,
       size: this.columns.size[entry]!,

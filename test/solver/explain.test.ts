@@ -137,6 +137,29 @@ describe('a change in the context', () => {
     }
   })
 
+  test('mode and content of one file, in a folder and in a tree', async () => {
+    const { build: run, path } = await project()
+    await run()
+    chmodSync(path('src/index.ts'), 0o755)
+    writeFileSync(path('src/index.ts'), 'xedni')
+    const want = [
+      { kind: 'file', path: 'src/index.ts', change: 'mode', before: '644', after: '755' },
+      { kind: 'file', path: 'src/index.ts', change: 'content' },
+    ]
+    expect((await run())['COPY . .']!.reasons).toEqual(want)
+    const text = (mode: string, content: string) =>
+      `FROM base AS a\nRUN write /f ${content}\nFROM base AS b\nWORKDIR /src\nCOPY --from=a --chmod=${mode} /f /src/index.ts\n` +
+      'FROM base\nCOPY --from=b /src /src\n'
+    const { build: again, path: other } = await project(text('644', 'index'))
+    const files = async () =>
+      (await again())['COPY --from=b /src /src']!.reasons.filter(({ kind }) => kind === 'file')
+    await again()
+    writeFileSync(other('Dockerfile'), text('755', 'xedni'))
+    expect(await files()).toEqual(want)
+    writeFileSync(other('Dockerfile'), text('700', 'xedni'))
+    expect(await files()).toEqual([{ ...want[0], before: '755', after: '700' }])
+  })
+
   test('the first cause of a long cascade', async () => {
     const { build: run, path } = await project()
     await run()
