@@ -4,14 +4,11 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { spread } from '../timing.mjs'
 
 export const group = 'startup'
 
 const bin = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), 'dist/cli/main.js')
-
-function quantile(sorted, q) {
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))]
-}
 
 function timed(args, isRight) {
   const start = process.hrtime.bigint()
@@ -50,20 +47,14 @@ export async function* run({ quick }) {
     for (let i = 0; i < rounds; i++) {
       for (const [name, { args, isRight }] of Object.entries(cases)) times[name].push(timed(args, isRight))
     }
-    const base = quantile(
-      times['node -e 0'].toSorted((a, b) => a - b),
-      0.5,
-    )
+    const base = spread(times['node -e 0']).p50Ns
     for (const [name, { target }] of Object.entries(cases)) {
-      const sorted = times[name].toSorted((a, b) => a - b)
-      const p50Ns = quantile(sorted, 0.5)
+      const own = spread(times[name])
       yield {
         name,
         question: 'how long does the whole process take?',
-        n: rounds,
-        p50Ns,
-        p99Ns: quantile(sorted, 0.99),
-        ...(target === undefined ? {} : { baseline: 'node -e 0', ratio: p50Ns / base, target }),
+        ...own,
+        ...(target === undefined ? {} : { baseline: 'node -e 0', ratio: own.p50Ns / base, target }),
         check: true,
       }
     }

@@ -96,9 +96,13 @@ export class DiskReads {
     const stat = fs.statFd(fd)
     if (known !== undefined && looksSame(known.stat, stat)) return known
     const held = stat.size === info.size ? known?.sums : undefined
-    const sums = held ?? this.#keptSums(info) ?? this.#make(fd, info)
-    const seen = new Uint8Array(Math.ceil(info.size / SUM_BLOCK_BYTES))
-    return this.#remember(info.digest, { stat, sums, seen, isSettled: nowMs() - stat.mtimeMs > RACY_MS })
+    const before = held ?? this.#keptSums(info)
+    const isSettled = nowMs() - stat.mtimeMs > RACY_MS
+    const sums = before ?? this.#make(fd, info)
+    // What was hashed as a whole, of a file that a change would show in, need not be compared block by block.
+    const isSeen = before === undefined && isSettled
+    const seen = new Uint8Array(Math.ceil(info.size / SUM_BLOCK_BYTES)).fill(isSeen ? 1 : 0)
+    return this.#remember(info.digest, { stat, sums, seen, isSettled })
   }
 
   #remember(digest: Digest, known: Known): Known {
