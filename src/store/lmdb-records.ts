@@ -1,12 +1,15 @@
-// Records on disk: an lmdb database in `lamella/records/`, values sealed (records.ts). Loaded and opened at first use: a
-// command that asks for no record does not pay for it, and reading a store that has none creates nothing.
+// Records on disk: an lmdb database in `lamella/records/`, values sealed (records.ts). lmdb itself is loaded by the first
+// write and only let at a file that is sound; reading goes through lmdb-pages.ts, which no damage kills.
 import { readdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import type { RootDatabase, RootDatabaseOptionsWithPath } from 'lmdb'
+import type { RootDatabase } from 'lmdb'
 import { StoreError } from '../errors.js'
 import { type Disk, makeOwnFolder } from './disk-layout.js'
 import { errnoOf } from './disk-fs.js'
+import { LmdbDamage } from './lmdb-format.js'
+import { LmdbPages } from './lmdb-pages.js'
 import { LmdbSeal } from './lmdb-seal.js'
+import { currentOwner } from './owner.js'
 import { checkRecordKey, checkRecordValue, seal, unseal, type Checksum } from './records.js'
 import type { RecordBatch, RecordStore } from './store.js'
 
@@ -15,30 +18,32 @@ type Database = RootDatabase<Uint8Array, Uint8Array>
 const decoder = new TextDecoder()
 /** No machine crashes and is up again within this time. */
 const YOUNG_MS = 3000
+/** Both metas, also where pages have 64 KiB. */
+const HEAD_BYTES = 2 * 65536
 
 export class LmdbRecordStore implements RecordStore {
   readonly #seal: LmdbSeal
+  readonly #pages: LmdbPages
+  /** Of a process that writes. */
   #database: Database | undefined
-  /** Found damaged by a reader. */
-  #isDamaged = false
   #hasWritten = false
-  #isReadOnly = false
 
   constructor(
     readonly disk: Disk,
     readonly checksum: Checksum,
   ) {
     this.#seal = new LmdbSeal(disk, this.#data)
+    this.#pages = new LmdbPages(disk.fs, this.#data, () => currentOwner().boot)
   }
 
   get #data(): string {
     return `${this.disk.paths.records}/data.mdb`
   }
 
+  /** What cannot be read is not there: it is derived, and builds make it again. */
   get(key: string): Uint8Array | undefined {
     const bytes = checkRecordKey(key)
-    // Not getBinaryFast: its result is a buffer that says a wrong byteLength and is overwritten by the next get.
-    const sealed = this.#opened(false)?.getBinary(bytes)
+    const sealed = unlessDamaged(() => this.#pages.get(bytes))
     return sealed && unseal(key, sealed, this.checksum)
   }
 
@@ -62,23 +67,19 @@ export class LmdbRecordStore implements RecordStore {
     puts: readonly (readonly [Uint8Array, Uint8Array])[],
     deletes: readonly Uint8Array[],
   ): Promise<void> {
-    const database = this.#opened(puts.length > 0)
-    if (database === undefined) return
-    if (this.#isReadOnly) throw new Error('Read-only file system')
+    if (puts.length === 0 && this.disk.fs.stat(this.#data) === undefined) return
+    const database = (this.#database ??= this.#open())
     this.#hasWritten = true
     await database.transaction(() => {
       this.#seal.remove()
       for (const key of deletes) void database.remove(key)
       for (const [key, value] of puts) void database.put(key, value)
     })
+    this.#pages.refresh()
   }
 
   *keys(prefix: string): Generator<string> {
-    const start = new TextEncoder().encode(prefix)
-    const database = this.#opened(false)
-    if (database === undefined) return
-    for (const key of database.getKeys({ start })) {
-      const text = decoder.decode(key)
+    for (const { text } of this.#entries(prefix)) {
       if (!text.startsWith(prefix)) return
       yield text
     }
@@ -86,26 +87,30 @@ export class LmdbRecordStore implements RecordStore {
 
   /** Keys whose values are not what was written. */
   *damaged(): Generator<string> {
-    const database = this.#opened(false)
-    if (database === undefined) return
-    for (const { key, value } of database.getRange()) {
-      const text = decoder.decode(key)
+    for (const { text, value } of this.#entries('')) {
       if (unseal(text, value, this.checksum) === undefined) yield text
+    }
+  }
+
+  /** From a damaged page on there are none. */
+  *#entries(start: string): Generator<{ readonly text: string; readonly value: Uint8Array }> {
+    const entries = this.#pages.entries(new TextEncoder().encode(start))
+    for (;;) {
+      const step = unlessDamaged(() => entries.next())
+      if (step === undefined || step.done === true) return
+      const [key, value] = step.value
+      yield { text: decoder.decode(key), value }
     }
   }
 
   /** Lets the next `get` see what other processes have written by now. */
   refresh(): void {
-    this.#database?.resetReadTxn()
+    this.#pages.refresh()
   }
 
-  /** What is wrong with the database as a whole, of which then nothing is read. */
+  /** What is wrong with the database as a whole. */
   problem(): string | undefined {
-    const isOpenHere = this.#database !== undefined && !this.#hasWritten
-    const isDamaged = isOpenHere
-      ? this.#seal.isBroken()
-      : this.#database === undefined && this.#looksDamaged()
-    return isDamaged ? 'the cache index is damaged; builds begin it anew' : undefined
+    return this.#isSound(true) ? undefined : 'the cache index is damaged; builds begin it anew'
   }
 
   /** Forgets all records, also such as cannot be read. */
@@ -116,6 +121,7 @@ export class LmdbRecordStore implements RecordStore {
   }
 
   async close(): Promise<void> {
+    this.#pages.close()
     const database = this.#database
     this.#database = undefined
     if (database === undefined) return
@@ -123,7 +129,7 @@ export class LmdbRecordStore implements RecordStore {
     await database.close()
   }
 
-  /** Best effort: without a seal the next process opens the database as it is. */
+  /** Best effort: without a seal the next writer looks at every page before it opens the database. */
   async #sealAndSettle(database: Database): Promise<void> {
     try {
       await database.flushed
@@ -133,28 +139,31 @@ export class LmdbRecordStore implements RecordStore {
     }
   }
 
-  #opened(create: boolean): Database | undefined {
-    if (this.#database === undefined && (create || !this.#isDamaged)) this.#database = this.#open(create)
-    return this.#database
-  }
-
-  /** Whether opening it could kill the process, or lmdb would refuse it. */
-  #looksDamaged(): boolean {
-    return this.#isTorn() || this.#seal.isBroken()
-  }
-
-  #isTorn(): boolean {
+  /**
+   * Whether lmdb can be let at it: the file is the one that was sealed or, without a seal, each of its pages is in order.
+   * @param all  look at the pages of a sealed one too
+   */
+  #isSound(all: boolean): boolean {
+    // A seal that is left without its file, or with one that was emptied, is broken too.
+    const seal = this.#seal.state()
+    if (seal === 'broken' || (seal === 'whole' && !all)) return seal === 'whole'
     const { fs } = this.disk
-    if (fs.stat(this.#data) === undefined) return false
+    const stat = fs.stat(this.#data)
+    if (stat === undefined) return true
+    const head = this.#head()
+    // One without any bytes may be about to get its metas, in one write, from the process that makes it.
+    if (head.every((byte) => byte === 0) && Date.now() - stat.mtimeMs < YOUNG_MS) return true
+    // Its size comes after its metas: it only grows, and grows before a meta says so.
+    if (isTorn(head, fs.stat(this.#data)?.size ?? 0)) return false
+    return unlessDamaged(() => (this.#pages.check(), true)) === true
+  }
+
+  #head(): Uint8Array {
+    const { fs } = this.disk
     const fd = fs.open(this.#data, 'read')
     try {
-      const head = new Uint8Array(2 * 65536)
-      const count = fs.read(fd, head, 0)
-      // Its size comes after its metas: it only grows, and grows before a meta says so. A young one without any bytes may
-      // be about to get its metas, in one write, from the process that makes it.
-      const { size, mtimeMs } = fs.statFd(fd)
-      if (!isTorn(head.subarray(0, count), size)) return false
-      return Date.now() - mtimeMs >= YOUNG_MS || head.some((byte) => byte !== 0)
+      const head = new Uint8Array(HEAD_BYTES)
+      return head.subarray(0, fs.read(fd, head, 0))
     } finally {
       fs.close(fd)
     }
@@ -162,57 +171,40 @@ export class LmdbRecordStore implements RecordStore {
 
   #drop(): void {
     const { fs, paths } = this.disk
+    this.#pages.close()
     this.#seal.remove()
     fs.remove(this.#data)
     fs.remove(`${paths.records}/lock.mdb`)
-    this.#isDamaged = false
   }
 
-  /** A damaged database is none for a reader; a writer begins it anew: it is derived, and builds make it again. */
-  #open(create: boolean): Database | undefined {
+  /** For writing. A damaged one is begun anew. */
+  #open(): Database {
     const { fs, paths } = this.disk
-    if (this.#looksDamaged()) {
-      if (!create) {
-        this.#isDamaged = true
-        return undefined
-      }
-      this.#drop()
-    }
-    if (fs.stat(this.#data) === undefined) {
-      if (!create) return undefined
-      fs.makeDir(paths.records)
-    }
-    return this.#openLmdb(create)
-  }
-
-  /** Where not even the seat of a reader can be written, a cache without records is better than none that opens. */
-  #openForReading(options: RootDatabaseOptionsWithPath): Database | undefined {
+    if (!this.#isSound(false)) this.#drop()
+    fs.makeDir(paths.records)
     try {
-      this.#isReadOnly = true
-      return loadLmdb().open({ ...options, readOnly: true })
-    } catch {
-      this.#isDamaged = true
-      return undefined
+      return this.#openLmdb()
+    } catch (error) {
+      // Not one that lmdb takes for its own.
+      if (!(error instanceof Error) || !LMDB_REFUSES.test(error.message)) throw error
+      this.#drop()
+      return this.#openLmdb()
     }
   }
 
-  #openLmdb(create: boolean): Database | undefined {
+  #openLmdb(): Database {
     const { durability, paths } = this.disk
     const options = { path: paths.records, encoding: 'binary', keyEncoding: 'binary' } as const
-    try {
-      return loadLmdb().open({ ...options, noSync: durability === 'none' })
-    } catch (error) {
-      if (!(error instanceof Error)) throw error
-      if (NOT_WRITABLE.test(error.message)) return create ? raise(error) : this.#openForReading(options)
-      // Not one that lmdb takes for its own.
-      if (!LMDB_REFUSES.test(error.message)) throw error
-      if (!create) {
-        this.#isDamaged = true
-        return undefined
-      }
-      this.#drop()
-      return loadLmdb().open({ ...options, noSync: durability === 'none' })
-    }
+    return loadLmdb().open({ ...options, noSync: durability === 'none' })
+  }
+}
+
+function unlessDamaged<T>(read: () => T): T | undefined {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof LmdbDamage) return undefined
+    throw error
   }
 }
 
@@ -228,10 +220,6 @@ function writeError(root: string, error: unknown): unknown {
     data: { path: root },
     cause: error,
   })
-}
-
-function raise(error: Error): never {
-  throw error
 }
 
 /**

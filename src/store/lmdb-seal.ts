@@ -1,10 +1,10 @@
 // A checksum over the whole data file of the cache index, which lmdb has none of: a flipped bit in its tree of pages could
-// kill the process that maps it. There is a seal exactly while nobody has written since it was made: whoever writes takes
+// kill the writer that maps it. There is a seal exactly while nobody has written since it was made: whoever writes takes
 // it away first, under lmdb's lock for writers, and the last to close seals anew.
 import type { Disk } from './disk-layout.js'
 import { sealLine, unsealLine } from './records.js'
 
-/** Larger ones are not sealed: to compare them would cost each process that opens one (0.3 ms a MiB) more than a build. */
+/** Larger ones are not sealed: to look at their pages costs the next writer as little. */
 const SEALED_BYTES_MAX = 32 << 20
 const READ_BYTES = 1 << 20
 const LOOKS_MAX = 3
@@ -26,18 +26,18 @@ export class LmdbSeal {
     return `${this.disk.paths.records}/seal`
   }
 
-  /** Whether the data file is another than the one that was sealed. Without a seal nothing is known. */
-  isBroken(): boolean {
+  /** Whether the data file is the one that was sealed, or another. Without a seal nothing is known. */
+  state(): 'whole' | 'broken' | 'absent' {
     for (let looks = 0; looks < LOOKS_MAX; looks++) {
       const seal = this.#read()
-      if (seal === undefined) return false
+      if (seal === undefined) return 'absent'
       const actual = this.#measure()
-      if (actual?.size === seal.size && actual.sum === seal.sum) return false
+      if (actual?.size === seal.size && actual.sum === seal.sum) return 'whole'
       // Unless someone has begun to write, or sealed anew, since the seal was read.
       const again = this.#read()
-      if (again?.size === seal.size && again.sum === seal.sum) return true
+      if (again?.size === seal.size && again.sum === seal.sum) return 'broken'
     }
-    return false
+    return 'absent'
   }
 
   /** Under the lock for writers, with nothing written in this transaction. */

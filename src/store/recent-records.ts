@@ -125,7 +125,7 @@ export class RecentRecordStore implements RecordStore {
     try {
       const version = this.#version()
       if (version === undefined) return
-      // lmdb may still look at the state of a moment ago.
+      // The reader may still look at the state of a moment ago.
       this.inner.refresh()
       const entries: Entries = new Map()
       for (const key of this.#asked) entries.set(key, this.inner.get(key))
