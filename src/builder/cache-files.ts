@@ -13,12 +13,11 @@ import type { CacheImport, CacheStore, KeyId } from './cache.js'
 import {
   CACHE_CONFIG_TYPE,
   exportCacheConfig,
-  importCacheConfig,
   inlineRecords,
-  layerOfDescriptor,
   type CacheExport,
   type ExportOptions,
 } from './cache-config.js'
+import { importCacheConfig, layerOfDescriptor } from './cache-import.js'
 import type { LayerRef } from './vertex.js'
 
 /** Name of the cache in a folder, unless another is given. */

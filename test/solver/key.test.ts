@@ -2,13 +2,13 @@
 import { describe, expect, test } from 'vitest'
 import { chainIDs, type DiffID, type Digest } from '../../src/digest.js'
 import { checksumTree } from '../../src/builder/contenthash.js'
+import { goJson } from '../../src/builder/go-json.js'
 import {
   contentKey,
   CONTENT_OUTPUT,
   execOpDigest,
   fileOpDigest,
   fileSelector,
-  goJson,
   httpSourceKey,
   imageChainKey,
   imageManifestKey,
