@@ -4,6 +4,7 @@
 // @see moby/buildkit solver/{cachemanager,kvcachestorage,cachekey}.go
 import type { Descriptor } from '../descriptor.js'
 import { digestOf, hexOf, type Digest } from '../digest.js'
+import { StoreError } from '../errors.js'
 import type { Env } from '../env.js'
 import { systemEnv } from '../env.js'
 import { peekRecord, type Store } from '../store/index.js'
@@ -281,11 +282,16 @@ export class CacheStore {
     return this.#get(key)
   }
 
-  /** Writes down what is pending, all or nothing; does nothing when nothing is. */
+  /** Writes down what is pending, all or nothing; does nothing when nothing is, and forgets it where nobody can write. */
   async flush(): Promise<void> {
     if (this.#pending.size === 0) return
     const put = [...this.#pending]
-    await this.#store.records.write({ put })
+    try {
+      await this.#store.records.write({ put })
+    } catch (error) {
+      // A build that made something failed before it came here; one that found everything need not write that down.
+      if (!(error instanceof StoreError) || error.code !== 'STORE_READ_ONLY') throw error
+    }
     for (const [key, value] of put) if (this.#pending.get(key) === value) this.#pending.delete(key)
   }
 
