@@ -5,24 +5,17 @@
 import type { Digest } from '../digest.js'
 import { systemEnv, type Env } from '../env.js'
 import { AbortError, isAbortError, throwIfAborted } from '../errors.js'
-import {
-  CacheStore,
-  keyIdOf,
-  rootKeyId,
-  storedResult,
-  type KeyId,
-  type KeyLink,
-  type StoredResult,
-} from './cache.js'
+import { CacheStore, keyIdOf, rootKeyId, storedResult, type KeyId, type KeyLink } from './cache.js'
 import { CONTENT_OUTPUT, recordId } from './key.js'
-import { buildkitScheme, type KeyScheme, type SchemeMap } from './key-scheme.js'
+import { buildkitScheme, type SchemeMap } from './key-scheme.js'
 import type { CacheOutcome } from './progress.js'
 import { Semaphore } from './semaphore.js'
 import { blobsOf } from './ops/result.js'
-import type { SolveOptions, SolveResult, StepInput, StepReport, StoredStep } from './solve-types.js'
-import { StepLog, type StepRecord } from './step-log.js'
+import type { SolveOptions, SolveResult, StepReport, StoredStep } from './solve-types.js'
+import { StepLog } from './step-log.js'
+import { quiet, StepGraph, type Complete, type EdgeRun, type Lookup, type Step } from './step-graph.js'
 import { StepMemory } from './step-memory.js'
-import type { CacheMap, Edge, LayerRef, Result, Vertex } from './vertex.js'
+import type { CacheMap, Edge, LayerRef, Result } from './vertex.js'
 
 export type * from './solve-types.js'
 
@@ -38,60 +31,17 @@ export async function solve(targets: readonly Edge[], options: SolveOptions): Pr
   return new Solver(options).solve(targets)
 }
 
-/** Keys that an edge is known by so far. */
-interface Lookup {
-  readonly ids: readonly KeyId[]
-  readonly hit: { readonly id: KeyId; readonly stored: StoredResult } | undefined
-  /** Dry run: there may be more keys, but only running something would tell. */
-  readonly unknown: boolean
-}
-
-interface Complete {
-  readonly result: Result
-  readonly ids: readonly KeyId[]
-}
-
 const NOTHING: Lookup = { ids: [], hit: undefined, unknown: false }
-
-/** A vertex while it is solved. */
-interface Step {
-  readonly vertex: Vertex
-  readonly log: StepRecord
-  readonly edges: Map<number, EdgeRun>
-  maps: CacheMap[]
-  iterator: Iterator<CacheMap> | AsyncIterator<CacheMap> | undefined
-  exhausted: boolean
-  run: Promise<readonly Result[]> | undefined
-  costMs: number
-}
-
-/** An output of a vertex while it is solved; each promise is made once. */
-interface EdgeRun {
-  readonly step: Step
-  readonly output: number
-  /** For each input the keys of this edge that some key of the input leads to. */
-  readonly matches: Set<KeyId>[]
-  readonly contents: (Promise<Digest | undefined> | undefined)[]
-  readonly inputs: StepInput[]
-  /** `recordId` of operation and output. */
-  record?: Digest
-  fast?: Promise<Lookup>
-  slow?: Promise<Lookup>
-  done?: Promise<Complete | undefined>
-}
 
 class Solver {
   readonly #options: SolveOptions
   readonly #env: Env
   readonly #cache: CacheStore
-  readonly #scheme: KeyScheme
   readonly #abort = new AbortController()
   readonly #memory: StepMemory | undefined
   readonly #permits: Semaphore
   readonly #log: StepLog
-  readonly #steps = new Map<Vertex, Promise<Step>>()
-  readonly #canonical = new Map<string, Step>()
-  readonly #names = new Map<Step, string>()
+  readonly #graph: StepGraph
   /** Steps that run, or have run, by the key of their result: equal ones share it. */
   readonly #running = new Map<KeyId, Promise<Complete>>()
   readonly #active = new Set<Promise<unknown>>()
@@ -102,11 +52,12 @@ class Solver {
     this.#env = options.env ?? systemEnv
     this.#cache = options.cache ?? new CacheStore(options.store, this.#env)
     for (const imported of options.imports ?? []) this.#cache.addImport(imported)
-    this.#scheme = options.scheme ?? buildkitScheme
     const { store, scope } = options
     if (scope !== undefined) this.#memory = new StepMemory(this.#cache, store, this.#env, scope)
     this.#permits = new Semaphore(Math.max(1, options.concurrency ?? this.#env.concurrency))
     this.#log = new StepLog(this.#env, options.onEvent)
+    const scheme = options.scheme ?? buildkitScheme
+    this.#graph = new StepGraph(scheme, this.#log, (step, error) => this.#stop(step, error))
   }
 
   async solve(targets: readonly Edge[]): Promise<SolveResult> {
@@ -142,9 +93,8 @@ class Solver {
   }
 
   async #reports(): Promise<StepReport[]> {
-    const steps = new Set(await Promise.all(this.#steps.values()))
     const out: StepReport[] = []
-    for (const step of steps) {
+    for (const step of await this.#graph.steps()) {
       const edge = step.edges.values().next().value
       // Known, never needed, and its blobs gone: nothing had to be done for it.
       if (step.log.outcome === undefined && edge !== undefined && (await edge.fast)?.ids.length) {
@@ -158,105 +108,17 @@ class Solver {
     return out.sort((a, b) => a.step - b.step)
   }
 
-  // ---- vertices ----
-
-  /** The step of a vertex; vertices with equal operations and equal inputs have one. */
-  #step(vertex: Vertex): Promise<Step> {
-    let step = this.#steps.get(vertex)
-    if (step === undefined) this.#steps.set(vertex, (step = quiet(this.#makeStep(vertex))))
-    return step
-  }
-
-  async #makeStep(vertex: Vertex): Promise<Step> {
-    const step: Step = {
-      vertex,
-      log: this.#log.step(vertex),
-      edges: new Map(),
-      maps: [],
-      iterator: undefined,
-      exhausted: false,
-      run: undefined,
-      costMs: 0,
-    }
-    const inputs = await Promise.all(vertex.inputs.map((edge) => this.#step(edge.vertex)))
-    if (vertex.op.kind === 'local') return step
-    const map = await this.#map(step, 0).catch((error: unknown) => {
-      this.#stop(step, error)
-      throw error
-    })
-    if (map !== undefined) step.log.digest = this.#scheme.map(vertex, map).digest
-    const name = JSON.stringify([
-      vertex.op.kind,
-      map?.digest,
-      map?.deps.map(({ selector }) => selector),
-      vertex.ignoreCache,
-      inputs.map((input, i) => [this.#nameOf(input), vertex.inputs[i]!.output]),
-    ])
-    const known = this.#canonical.get(name)
-    if (known !== undefined) return known
-    this.#canonical.set(name, step)
-    return step
-  }
-
-  #nameOf(step: Step): string {
-    let name = this.#names.get(step)
-    if (name === undefined) this.#names.set(step, (name = String(this.#names.size)))
-    return name
-  }
-
-  /** The `index`-th way in which the cache may know a step. */
-  async #map(step: Step, index: number): Promise<CacheMap | undefined> {
-    while (step.maps.length <= index && !step.exhausted) {
-      step.iterator ??= iteratorOf(step.vertex.op.cacheMaps())
-      const next = await step.iterator.next()
-      if (next.done === true) step.exhausted = true
-      else step.maps.push(next.value)
-    }
-    return step.maps[index]
-  }
-
-  async #edge({ vertex, output }: Edge): Promise<EdgeRun> {
-    const step = await this.#step(vertex)
-    const inputs = await Promise.all(step.vertex.inputs.map((input) => this.#step(input.vertex)))
-    let edge = step.edges.get(output)
-    if (edge === undefined) {
-      edge = {
-        step,
-        output,
-        matches: inputs.map(() => new Set<KeyId>()),
-        contents: inputs.map(() => undefined),
-        inputs: inputs.map((input) => ({
-          vertex: input.vertex,
-          keys: [],
-          content: undefined,
-          result: undefined,
-        })),
-      }
-      step.edges.set(output, edge)
-    }
-    return edge
-  }
-
-  async #scheme0(step: Step): Promise<{ readonly map: CacheMap; readonly scheme: SchemeMap }> {
-    const map = (await this.#map(step, 0))!
-    return { map, scheme: this.#scheme.map(step.vertex, map) }
-  }
-
-  #record(edge: EdgeRun, scheme: SchemeMap): Digest {
-    return (edge.record ??= recordId(scheme.digest, edge.output))
-  }
-
   // ---- keys by definition ----
 
   async #fast(ref: Edge): Promise<Lookup> {
-    const edge = await this.#edge(ref)
+    const edge = await this.#graph.edge(ref)
     return (edge.fast ??= quiet(this.#findFast(edge)))
   }
 
   async #findFast(edge: EdgeRun): Promise<Lookup> {
     const { vertex } = edge.step
     if (vertex.inputs.length === 0) return this.#findRoot(edge)
-    const { scheme } = await this.#scheme0(edge.step)
+    const { scheme } = await this.#graph.firstMap(edge.step)
     const inputs = await Promise.all(vertex.inputs.map((input) => this.#fast(input)))
     if (vertex.ignoreCache) return NOTHING
     inputs.forEach((lookup, i) => this.#match(edge, scheme, i, lookup.ids))
@@ -270,9 +132,9 @@ class Solver {
     if (vertex.op.kind === 'local' || vertex.ignoreCache) return NOTHING
     const ids: KeyId[] = []
     for (let index = 0; ; index++) {
-      const map = await this.#map(step, index)
+      const map = await this.#graph.map(step, index)
       if (map === undefined) return { ids, hit: undefined, unknown: false }
-      const record = recordId(this.#scheme.map(vertex, map).digest, output)
+      const record = recordId(this.#graph.scheme.map(vertex, map).digest, output)
       const id = keyIdOf(record)
       if (!this.#cache.has(id)) continue
       ids.push(id)
@@ -286,7 +148,7 @@ class Solver {
     const definition = scheme.definitions[input]
     if (!definition || ids.length === 0) return
     const links = linksOf(ids, definition.selector)
-    for (const id of this.#cache.query(links, input, this.#record(edge, scheme))) edge.matches[input]!.add(id)
+    for (const id of this.#cache.query(links, input, recordOf(edge, scheme))) edge.matches[input]!.add(id)
     edge.inputs[input] = { ...edge.inputs[input]!, keys: ids }
   }
 
@@ -296,7 +158,7 @@ class Solver {
     const ids = [...first!].filter((id) => rest.every((other) => other.has(id)))
     let best: Lookup['hit']
     for (const id of ids) {
-      const stored = await this.#cache.usable(id, this.#record(edge, scheme))
+      const stored = await this.#cache.usable(id, recordOf(edge, scheme))
       if (stored !== undefined && (best === undefined || stored.createdMs > best.stored.createdMs)) {
         best = { id, stored }
       }
@@ -318,7 +180,7 @@ class Solver {
   // ---- keys by content ----
 
   async #slow(ref: Edge): Promise<Lookup> {
-    const edge = await this.#edge(ref)
+    const edge = await this.#graph.edge(ref)
     return (edge.slow ??= quiet(this.#findSlow(edge)))
   }
 
@@ -326,7 +188,7 @@ class Solver {
     const { vertex } = edge.step
     const fast = await (edge.fast ??= quiet(this.#findFast(edge)))
     if (fast.hit !== undefined || vertex.ignoreCache || vertex.inputs.length === 0) return fast
-    const { map, scheme } = await this.#scheme0(edge.step)
+    const { map, scheme } = await this.#graph.firstMap(edge.step)
     const unknown = await this.#matchInputsSlowly(edge, scheme)
     let lookup = await this.#agree(edge, scheme, unknown.some(Boolean))
     if (lookup.hit !== undefined) return lookup
@@ -363,7 +225,7 @@ class Solver {
   async #matchContent(edge: EdgeRun, map: CacheMap, scheme: SchemeMap, input: number): Promise<boolean> {
     const content = await this.#content(edge, map, input)
     if (content === undefined) return false
-    const record = this.#record(edge, scheme)
+    const record = recordOf(edge, scheme)
     const ids = this.#cache.query([contentLink(content)], input, record)
     for (const id of ids) edge.matches[input]!.add(id)
     if (ids.length > 0 && !this.#dry) {
@@ -401,14 +263,14 @@ class Solver {
   async #readContents(edge: EdgeRun): Promise<void> {
     const { vertex } = edge.step
     if (vertex.ignoreCache || vertex.inputs.length === 0) return
-    const { map, scheme } = await this.#scheme0(edge.step)
+    const { map, scheme } = await this.#graph.firstMap(edge.step)
     await Promise.all(scheme.contents.map((has, i) => (has ? this.#content(edge, map, i) : undefined)))
   }
 
   // ---- results ----
 
   async #complete(ref: Edge): Promise<Complete | undefined> {
-    const edge = await this.#edge(ref)
+    const edge = await this.#graph.edge(ref)
     return (edge.done ??= quiet(this.#makeComplete(edge)))
   }
 
@@ -437,7 +299,7 @@ class Solver {
     const { vertex } = step
     const inputs = (await Promise.all(vertex.inputs.map((input) => this.#complete(input)))) as Complete[]
     if (vertex.op.kind === 'local') return { result: (await this.#run(step, []))[output]!, ids: [] }
-    const { map, scheme } = await this.#scheme0(step)
+    const { map, scheme } = await this.#graph.firstMap(step)
     const contents = await Promise.all(
       scheme.contents.map((has, i) => (has ? this.#content(edge, map, i) : undefined)),
     )
@@ -451,7 +313,7 @@ class Solver {
     })
     // What was read names the result where it can: two ways to the same content are one step.
     const identity = links.map((all, i) => (contents[i] === undefined ? all : [contentLink(contents[i])]))
-    const record = this.#record(edge, scheme)
+    const record = recordOf(edge, scheme)
     const id = this.#cache.resolve(record, links, identity)
     const running = this.#running.get(id)
     if (running === undefined) {
@@ -485,7 +347,7 @@ class Solver {
     // A source has a key for each way in which it is known; anything else has one.
     const maps = step.vertex.inputs.length === 0 ? step.maps : step.maps.slice(0, 1)
     for (const map of maps) {
-      const record = recordId(this.#scheme.map(step.vertex, map).digest, output)
+      const record = recordId(this.#graph.scheme.map(step.vertex, map).digest, output)
       const key = step.vertex.inputs.length === 0 ? keyIdOf(record) : id
       const { costMs } = step
       this.#cache.save(key, { record, inputs: links, layers: result.layers, costMs, costBytes })
@@ -550,10 +412,9 @@ class Solver {
   }
 }
 
-function iteratorOf(
-  maps: Iterable<CacheMap> | AsyncIterable<CacheMap>,
-): Iterator<CacheMap> | AsyncIterator<CacheMap> {
-  return Symbol.asyncIterator in maps ? maps[Symbol.asyncIterator]() : maps[Symbol.iterator]()
+/** The key of operation and output, of all inputs alike. */
+function recordOf(edge: EdgeRun, scheme: SchemeMap): Digest {
+  return (edge.record ??= recordId(scheme.digest, edge.output))
 }
 
 function linksOf(ids: readonly KeyId[], selector: Digest | undefined): KeyLink[] {
@@ -569,10 +430,4 @@ function addedBytes(layers: readonly LayerRef[], inputs: readonly Complete[]): n
   const below = inputs[0]?.result.layers ?? []
   const shared = below.every(({ diffID }, i) => layers[i]?.diffID === diffID) ? below.length : 0
   return layers.slice(shared).reduce((sum, { descriptor }) => sum + descriptor.size, 0)
-}
-
-/** A promise that several may wait for, or nobody: its rejection is never unhandled. */
-function quiet<T>(promise: Promise<T>): Promise<T> {
-  promise.catch(() => {})
-  return promise
 }
