@@ -15,9 +15,10 @@ import {
   type NodeInit,
 } from '../unionfs/index.js'
 import { contextRootHeader } from './content-header.js'
-import { provideAccess, treeAccess } from './contenthash.js'
+import { provideAccess } from './contenthash.js'
 import { changed, openListed, readFully, sameFile } from './host-files.js'
 import { HostScan, type ContextFilter } from './host-scan.js'
+import { treeAccess } from './node-access.js'
 import { putRecentSidecar } from './recent-sidecars.js'
 import { decodeStatCache, STAT_CACHE_KIND } from './stat-cache.js'
 import type { Op, Result } from './vertex.js'

@@ -10,7 +10,7 @@ import { encodePath, hasRawBytes, joinPath } from '../path.js'
 import type { NodeKind } from '../unionfs/index.js'
 import { equalDigests } from './binary-columns.js'
 import { contextRootHeader, headerBytes } from './content-header.js'
-import type { NodeAccess } from './contenthash.js'
+import type { NodeAccess } from './node-access.js'
 import {
   changed,
   deviceMajor,

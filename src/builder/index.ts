@@ -23,7 +23,7 @@ export type { KeyScheme, SchemeMap } from './key-scheme.js'
 export { openContext, tarContext, treeContext } from './context.js'
 export type { BuildContext, ContextFilter, OpenContextOptions } from './context.js'
 export { checksumTree, contentKeyOf } from './contenthash.js'
-export type { ContentSelector } from './contenthash.js'
+export type { ContentSelector } from './content-selector.js'
 export {
   contentKey,
   execOpDigest,

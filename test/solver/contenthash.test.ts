@@ -2,13 +2,8 @@
 import { describe, expect, test } from 'vitest'
 import * as fc from 'fast-check'
 import { digestOf, EMPTY_DIGEST, type Digest } from '../../src/digest.js'
-import {
-  checksumTree,
-  contentEntriesOf,
-  contentKeyOf,
-  dedupeSelectors,
-  type ContentSelector,
-} from '../../src/builder/contenthash.js'
+import { dedupeSelectors, type ContentSelector } from '../../src/builder/content-selector.js'
+import { checksumTree, contentEntriesOf, contentKeyOf } from '../../src/builder/contenthash.js'
 import { headerBytes, headerText, type HeaderFields } from '../../src/builder/content-header.js'
 import { treeContext } from '../../src/builder/context.js'
 import { contentKey } from '../../src/builder/key.js'

@@ -1,6 +1,7 @@
 // Little operations for solver tests: what they are, what they read, and a note of every run.
 import { digestOf, type Digest } from '../../src/digest.js'
-import { contentKeyOf, type ContentSelector } from '../../src/builder/contenthash.js'
+import type { ContentSelector } from '../../src/builder/content-selector.js'
+import { contentKeyOf } from '../../src/builder/contenthash.js'
 import { treeContext } from '../../src/builder/context.js'
 import { storedResult } from '../../src/builder/cache.js'
 import type { CacheMap, Edge, Op, Result, Vertex } from '../../src/builder/vertex.js'

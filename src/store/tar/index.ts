@@ -1,7 +1,8 @@
 // Front door of the tar codec.
 export { scanTar, windowOver } from './read.js'
 export { TarScanner } from './scanner.js'
-export type { PlainHeader, ScanStep } from './scanner.js'
+export type { PlainHeader } from './plain-header.js'
+export type { ScanStep } from './scanner.js'
 export { StreamWindow } from './window.js'
 export type { ScanLimits, TarEntry, TarEntryKind } from './read.js'
 export { encodeTar } from './write.js'

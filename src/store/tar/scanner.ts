@@ -3,8 +3,19 @@
 //
 // A scan stops where bytes are missing that a stream has yet to bring, and reads that header again when they are there:
 // until a header is done it changes nothing.
-import { LayerError } from '../../errors.js'
-import { decodePath } from '../../path.js'
+import type { LayerError } from '../../errors.js'
+import {
+  goKindOf,
+  isExtension,
+  isHeaderOnly,
+  kindOf,
+  linkpathOf,
+  pathOf,
+  sparsePath,
+  unknownType,
+  untilNul,
+  type Extensions,
+} from './entry-fields.js'
 import {
   BLOCK,
   FIELD,
@@ -14,11 +25,11 @@ import {
   isZeroBlock,
   plainField,
   readNumber,
-  readText,
   tarError,
 } from './header.js'
-import { parsePax, paxNumber, paxPath, paxTime, paxXattrs, type PaxRecords } from './pax.js'
-import type { ScanLimits, TarEntry, TarEntryKind } from './read.js'
+import { parsePax, paxNumber, paxTime, paxXattrs, type PaxRecords } from './pax.js'
+import { PlainHeader, plainPath } from './plain-header.js'
+import type { ScanLimits, TarEntry } from './read.js'
 import { oldGnuSparse, paxSparse, sparseBytes, type SparseMap } from './sparse.js'
 import type { Window } from './window.js'
 
@@ -29,70 +40,8 @@ const LIMITS: Required<ScanLimits> = {
   likeGo: false,
 }
 
-/** Longest path of a ustar header: prefix, slash, name. */
-const PATH_BYTES = 256
-
-const ascii = new TextDecoder()
-
-/**
- * A file or directory whose header says all there is to say, in ASCII and octal digits, without any extension: nearly
- * every entry of nearly every layer. One object for a whole scan; `TarEntry` has what the fields mean.
- */
-export class PlainHeader {
-  kind: 'file' | 'dir' = 'file'
-  offset = 0
-  /** The path as it stands in the header is `path[pathStart..pathEnd)`; it must not be kept. */
-  path: Uint8Array
-  pathStart = 0
-  pathEnd = 0
-  mode = 0
-  uid = 0
-  gid = 0
-  size = 0
-  mtimeSec = 0
-  /** For paths that stand in two fields. */
-  readonly joined = new Uint8Array(PATH_BYTES)
-
-  constructor() {
-    this.path = this.joined
-  }
-
-  get dataOffset(): number {
-    return this.offset + BLOCK
-  }
-
-  toEntry(): TarEntry {
-    return {
-      kind: this.kind,
-      offset: this.offset,
-      path: ascii.decode(this.path.subarray(this.pathStart, this.pathEnd)),
-      linkpath: '',
-      mode: this.mode,
-      uid: this.uid,
-      gid: this.gid,
-      size: this.size,
-      mtimeSec: this.mtimeSec,
-      mtimeNsec: 0,
-      devMajor: 0,
-      devMinor: 0,
-      xattrs: undefined,
-      dataOffset: this.dataOffset,
-      sparse: undefined,
-    }
-  }
-}
-
 /** Thrown inside a scan of a stream when a header's own data have not come yet. */
 const BYTES_MISSING = new Error('bytes are missing')
-
-/** What extension headers have said about the entry that follows them. */
-interface Extensions {
-  /** Where the first of them begins. */
-  readonly offset: number
-  path?: string
-  linkpath?: string
-  pax?: PaxRecords
-}
 
 /**
  * - `plain`, `entry`: the scanner's field of that name holds the next entry
@@ -381,142 +330,6 @@ export class TarScanner {
     const { length, of } = this.#data
     return tarError('TAR_TRUNCATED', of, `${length} bytes are declared, the archive ends before them`)
   }
-}
-
-/** @returns false when it is empty, not ASCII, or the header's format keeps other things in its place */
-function plainPath(bytes: Uint8Array, at: number, header: PlainHeader): boolean {
-  const format = formatOf(bytes, at)
-  if (format !== 'ustar' && format !== 'gnu') return false
-  const name = at + FIELD.name[0]
-  const end = endOfAscii(bytes, name, FIELD.name[1])
-  if (end <= name) return false
-  const prefix = at + FIELD.prefix[0]
-  if (format === 'gnu' || bytes[prefix] === 0) {
-    header.path = bytes
-    header.pathStart = name
-    header.pathEnd = end
-    return true
-  }
-  const prefixEnd = endOfAscii(bytes, prefix, FIELD.prefix[1])
-  if (prefixEnd < 0) return false
-  const { joined } = header
-  const length = prefixEnd - prefix
-  joined.set(bytes.subarray(prefix, prefixEnd))
-  joined[length] = 0x2f
-  joined.set(bytes.subarray(name, end), length + 1)
-  header.path = joined
-  header.pathStart = 0
-  header.pathEnd = length + 1 + end - name
-  return true
-}
-
-/** Where a text in a field ends; -1 when it is not ASCII. */
-function endOfAscii(bytes: Uint8Array, at: number, length: number): number {
-  let high = 0
-  let i = at
-  for (; i < at + length; i++) {
-    const byte = bytes[i]!
-    if (byte === 0) break
-    high |= byte
-  }
-  return high < 0x80 ? i : -1
-}
-
-function isExtension(typeflag: number): boolean {
-  return (
-    typeflag === TYPE.pax ||
-    typeflag === TYPE.paxGlobal ||
-    typeflag === TYPE.gnuLongName ||
-    typeflag === TYPE.gnuLongLink ||
-    typeflag === TYPE.paxSolaris
-  )
-}
-
-/** Types that never have data, whatever their size field says (Go's archive/tar; some writers put a file's size there). */
-function isHeaderOnly(typeflag: number): boolean {
-  return typeflag >= TYPE.link && typeflag <= TYPE.fifo
-}
-
-/** `undefined` for types that are no file system object. A regular file whose name ends in `/` is a v7 directory. */
-function kindOf(typeflag: number, path: string): TarEntryKind | undefined {
-  switch (typeflag) {
-    case TYPE.regular:
-    case TYPE.regularOld:
-    case TYPE.contiguous:
-      return path.charCodeAt(path.length - 1) === 0x2f ? 'dir' : 'file'
-    case TYPE.gnuSparse:
-      return 'file'
-    case TYPE.dir:
-    case TYPE.gnuDumpDir:
-      return 'dir'
-    case TYPE.symlink:
-      return 'symlink'
-    case TYPE.link:
-      return 'link'
-    case TYPE.chardev:
-      return 'chardev'
-    case TYPE.blockdev:
-      return 'blockdev'
-    case TYPE.fifo:
-      return 'fifo'
-    default:
-      return undefined
-  }
-}
-
-/** @see Go archive/tar Reader.next: TypeRegA */
-function goKindOf(typeflag: number, path: string): TarEntryKind | undefined {
-  const isForeign =
-    typeflag === TYPE.contiguous || typeflag === TYPE.gnuDumpDir || typeflag === TYPE.gnuSparse
-  if (isForeign) return undefined
-  return typeflag === TYPE.regular ? 'file' : kindOf(typeflag, path)
-}
-
-function unknownType(typeflag: number, offset: number): LayerError {
-  return new LayerError('TAR_TYPE_UNKNOWN', `unhandled tar header type ${typeflag}`, {
-    data: { offset, typeflag },
-  })
-}
-
-function pathOf(
-  bytes: Uint8Array,
-  at: number,
-  format: string,
-  pax: ReadonlyMap<string, Uint8Array> | undefined,
-  extensions: Extensions | undefined,
-  offset: number,
-): string {
-  const value = pax?.get('path')
-  if (value !== undefined && value.length > 0) return paxPath(value, 'path', offset)
-  if (extensions?.path !== undefined) return extensions.path
-  const name = readText(bytes, at + FIELD.name[0], FIELD.name[1])
-  if ((format !== 'ustar' && format !== 'star') || bytes[at + FIELD.prefix[0]] === 0) return name
-  // star keeps atime and ctime in the last 24 bytes of the prefix.
-  const length = format === 'star' ? FIELD.prefix[1] - 24 : FIELD.prefix[1]
-  return `${readText(bytes, at + FIELD.prefix[0], length)}/${name}`
-}
-
-function linkpathOf(
-  bytes: Uint8Array,
-  at: number,
-  pax: ReadonlyMap<string, Uint8Array> | undefined,
-  extensions: Extensions | undefined,
-  offset: number,
-): string {
-  const value = pax?.get('linkpath')
-  if (value !== undefined && value.length > 0) return paxPath(value, 'linkpath', offset)
-  return extensions?.linkpath ?? readText(bytes, at + FIELD.linkname[0], FIELD.linkname[1])
-}
-
-/** The PAX sparse formats put a made-up name in the header and in `path`, and the real one here. */
-function sparsePath(path: string, pax: ReadonlyMap<string, Uint8Array> | undefined, offset: number): string {
-  const name = pax?.get('GNU.sparse.name')
-  return name === undefined || name.length === 0 ? path : paxPath(name, 'GNU.sparse.name', offset)
-}
-
-function untilNul(data: Uint8Array): string {
-  const end = data.indexOf(0)
-  return decodePath(end === -1 ? data : data.subarray(0, end))
 }
 
 function merged(below: PaxRecords, above: PaxRecords): PaxRecords {
