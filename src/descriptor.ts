@@ -1,5 +1,6 @@
 // Descriptors, media types and the canonical JSON form in which lamella writes documents. Leaf.
 import { digestOf, type Digest } from './digest.js'
+import { compareNames } from './path.js'
 
 export const MEDIA_TYPES = {
   index: 'application/vnd.oci.image.index.v1+json',
@@ -49,10 +50,36 @@ const GO_ESCAPES = /[<>&\u2028\u2029]/g
  * keys in the order of the value, `<`, `>`, `&`, U+2028 and U+2029 escaped. `undefined` fields are left out.
  */
 export function goJson(value: unknown, indent?: number): string {
-  return JSON.stringify(value, undefined, indent).replace(
+  const text = JSON.stringify(value, undefined, indent)
+  return (INDEX_KEY.test(text) ? inKeyOrder(value, indent ?? 0, '\n') : text).replace(
     GO_ESCAPES,
     (char) => '\\u' + char.charCodeAt(0).toString(16).padStart(4, '0'),
   )
+}
+
+/** A key that JavaScript puts before all others, whatever their order was. No field of Go's has such a name: only maps do. */
+const INDEX_KEY = /"(?:0|[1-9]\d{0,9})":/
+
+/** As `JSON.stringify`, but maps with such keys in Go's order, that of the keys' bytes. @param line  a line's beginning */
+function inKeyOrder(value: unknown, indent: number, line: string): string {
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value)
+  const inner = line + ' '.repeat(indent)
+  const parts = Array.isArray(value)
+    ? value.map((item: unknown) => inKeyOrder(item ?? null, indent, inner))
+    : orderedEntries(value).map(
+        ([key, item]) => `${JSON.stringify(key)}:${indent > 0 ? ' ' : ''}${inKeyOrder(item, indent, inner)}`,
+      )
+  const [open, close] = Array.isArray(value) ? '[]' : '{}'
+  if (parts.length === 0) return `${open}${close}`
+  return indent === 0
+    ? `${open}${parts.join(',')}${close}`
+    : `${open}${inner}${parts.join(`,${inner}`)}${line}${close}`
+}
+
+function orderedEntries(value: object): [string, unknown][] {
+  const entries = Object.entries(value).filter(([, item]) => item !== undefined)
+  const hasIndex = entries.some(([key]) => INDEX_KEY.test(`"${key}":`))
+  return hasIndex ? entries.toSorted(([a], [b]) => compareNames(a, b)) : entries
 }
 
 /**

@@ -4,6 +4,7 @@
 import { canonicalJson, MEDIA_TYPES, type Descriptor, type Platform } from '../descriptor.js'
 import { isDigest, type DiffID } from '../digest.js'
 import { ImageError } from '../errors.js'
+import { compareNames } from '../path.js'
 
 export interface ImageManifest {
   readonly schemaVersion: 2
@@ -281,7 +282,14 @@ function ordered(value: object, fields: readonly string[]): Json {
   const source = value as Json
   const out: Json = {}
   for (const name of [...fields, ...Object.keys(source).filter((key) => !fields.includes(key))]) {
-    if (!isEmpty(source[name])) out[name] = source[name]
+    if (isEmpty(source[name])) continue
+    // Not by assignment: `__proto__` is a name as any other here.
+    Object.defineProperty(out, name, {
+      value: source[name],
+      enumerable: true,
+      writable: true,
+      configurable: true,
+    })
   }
   return out
 }
@@ -294,7 +302,7 @@ function isEmpty(value: unknown): boolean {
 function sortKeys(value: Json): Json {
   return Object.fromEntries(
     Object.keys(value)
-      .toSorted()
+      .toSorted(compareNames)
       .map((key) => [key, value[key]]),
   )
 }

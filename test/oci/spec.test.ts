@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { goJson } from '../../src/descriptor.js'
 import { encodeConfig, encodeManifest, parseConfig, parseIndex, parseManifest } from '../../src/oci/index.js'
 import type { ImageConfig } from '../../src/oci/index.js'
 
@@ -81,4 +82,45 @@ describe('encoding', () => {
     expect(text(encoded).indexOf('"config"')).toBeLessThan(text(encoded).indexOf('"layers"'))
     expect(parseManifest(encoded)).toEqual(parsed)
   })
+})
+
+// encoding/json sorts the keys of maps by their bytes. JavaScript puts keys that look like array indexes first, by their
+// number, and takes `__proto__` for the prototype. A live BuildKit 0.25 wrote these labels in this order.
+test('maps with keys that JavaScript treats in ways of its own', () => {
+  const labels = JSON.parse(
+    '{"2":"b","10":"a","constructor":"y","__proto__":"x","0":"","01":"","\u{1f600}":"","\uffee":""}',
+  )
+  const config = {
+    os: 'linux',
+    architecture: 'amd64',
+    rootfs: { type: 'layers', diff_ids: [] },
+    config: { Labels: labels },
+  }
+  const text = new TextDecoder().decode(encodeConfig(config as never))
+  expect(/"Labels":(\{.*?\})/.exec(text)![1]).toBe(
+    '{"0":"","01":"","10":"a","2":"b","__proto__":"x","constructor":"y","\uffee":"","\u{1f600}":""}',
+  )
+  const annotations = { '10': 'a', '2': 'b', k: '<' }
+  expect(goJson({ z: 1, a: [{ annotations }, null, []], n: undefined, e: {} })).toBe(
+    '{"z":1,"a":[{"annotations":{"10":"a","2":"b","k":"\\u003c"}},null,[]],"e":{}}',
+  )
+  // Indented too, as JSON.stringify does where there is no such key.
+  const plain = { z: [1, { a: [] }], y: { x: 'text "1": in it' }, b: {} }
+  expect(goJson(plain, 2)).toBe(JSON.stringify(plain, undefined, 2))
+  expect(goJson({ ...plain, m: { 9: 1, 10: 2 } }, 2)).toBe(
+    JSON.stringify({ ...plain, m: { b: 1, a: 2 } }, undefined, 2)
+      .replace('"b": 1', '"10": 2')
+      .replace('"a": 2', '"9": 1'),
+  )
+})
+
+test('fields that we do not know are kept, whatever their names', () => {
+  const bytes = Buffer.from(
+    '{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":["sha256:' +
+      'a'.repeat(64) +
+      '"]},"config":{"Cmd":["x"],"__proto__":{"polluted":true}}}',
+  )
+  const again = new TextDecoder().decode(encodeConfig(parseConfig(bytes)))
+  expect(again).toContain('"__proto__":{"polluted":true}')
+  expect(({} as { polluted?: boolean }).polluted).toBeUndefined()
 })
