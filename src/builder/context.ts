@@ -1,4 +1,4 @@
-// Build contexts: a host folder, a tree, a view, a tar. Effect only where it reads a host folder (host-scan.ts); the other
+// Build contexts: a host folder, a tree, a view, a tar. Effect only where it reads a host folder (host-walk.ts); the other
 // kinds are values. A context's tree has no nodes before something visits them, and its content keys need none.
 import { closeSync, fstatSync, realpathSync } from 'node:fs'
 import { resolve } from 'node:path'
@@ -17,13 +17,14 @@ import {
 import { contextRootHeader } from './content-header.js'
 import { provideAccess } from './contenthash.js'
 import { changed, openListed, readFully, sameFile } from './host-files.js'
-import { HostScan, type ContextFilter } from './host-scan.js'
+import { HostScan } from './host-scan.js'
+import type { ContextFilter } from './host-walk.js'
 import { treeAccess } from './node-access.js'
 import { putRecentSidecar } from './recent-sidecars.js'
 import { decodeStatCache, STAT_CACHE_KIND } from './stat-cache.js'
 import type { Op, Result } from './vertex.js'
 
-export type { ContextFilter } from './host-scan.js'
+export type { ContextFilter } from './host-walk.js'
 
 /** Folders whose stat data are remembered. */
 const CONTEXTS_MAX = 32
