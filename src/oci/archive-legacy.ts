@@ -16,10 +16,11 @@ export interface Found {
 
 /** @throws ImageError ARCHIVE_INVALID */
 export async function legacyImages(store: Store, members: Members): Promise<Found[]> {
-  const repositories = parseJson(await documentOf(store, members, 'repositories'), 'repositories')
+  const repositories = await objectOf(store, members, 'repositories')
   const namesById = new Map<string, string[]>()
-  for (const [repository, tags] of Object.entries(repositories as Record<string, Record<string, unknown>>)) {
-    for (const [tag, id] of Object.entries(tags ?? {})) {
+  for (const [repository, tags] of Object.entries(repositories)) {
+    if (!isObject(tags)) throw invalid('expected an object', `repositories.${repository}`)
+    for (const [tag, id] of Object.entries(tags)) {
       if (typeof id !== 'string') throw invalid('expected an image id', `repositories.${repository}.${tag}`)
       namesById.set(id, [...(namesById.get(id) ?? []), `${repository}:${tag}`])
     }
@@ -29,6 +30,15 @@ export async function legacyImages(store: Store, members: Members): Promise<Foun
     found.push({ descriptor: (await legacyImage(store, members, id)).descriptor, names })
   }
   return found
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+async function objectOf(store: Store, members: Members, path: string): Promise<Record<string, unknown>> {
+  const value = parseJson(await documentOf(store, members, path), path)
+  if (!isObject(value)) throw invalid('expected an object', path)
+  return value
 }
 
 interface LegacyJson {
@@ -42,12 +52,30 @@ interface LegacyJson {
   readonly comment?: string
 }
 
+const TEXT_FIELDS = ['parent', 'created', 'author', 'architecture', 'os', 'comment'] as const
+
+/** What is used of it; the image's config is checked when it is written. @throws ImageError ARCHIVE_INVALID */
+function legacyJson(value: Record<string, unknown>, path: string): LegacyJson {
+  for (const field of TEXT_FIELDS) {
+    if (!['string', 'undefined'].includes(typeof (value[field] ?? undefined))) {
+      throw invalid('expected a string', `${path}: ${field}`)
+    }
+  }
+  const own = value.container_config ?? {}
+  const cmd = isObject(own) ? (own.Cmd ?? []) : undefined
+  if (!Array.isArray(cmd) || !cmd.every((word) => typeof word === 'string')) {
+    throw invalid('expected an array of strings', `${path}: container_config.Cmd`)
+  }
+  const known = Object.entries(value).filter(([, field]) => field !== null)
+  return Object.fromEntries(known) as LegacyJson
+}
+
 /** Each `<id>/json` is one history entry; a layer without entries is an instruction that changed only the config. */
 async function legacyImage(store: Store, members: Members, top: string): Promise<Image> {
   const chain: { id: string; json: LegacyJson }[] = []
   for (let id: string | undefined = top; id !== undefined && id !== '';) {
     if (chain.length === PARENTS_MAX) throw invalid(`a chain of over ${PARENTS_MAX} parents`, `${top}/json`)
-    const json = parseJson(await documentOf(store, members, `${id}/json`), `${id}/json`) as LegacyJson
+    const json = legacyJson(await objectOf(store, members, `${id}/json`), `${id}/json`)
     chain.unshift({ id, json })
     id = json.parent
   }

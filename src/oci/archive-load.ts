@@ -177,8 +177,19 @@ async function ociImages(store: Store, members: Members): Promise<Found[]> {
   return found
 }
 
+const SCHEMA_1 = /^application\/vnd\.docker\.distribution\.manifest\.v1\+/
+
 /** An index of several platforms may come without some of its images, as `docker save --platform` writes it. */
 async function checkWhole(store: Store, descriptor: Descriptor): Promise<void> {
+  if (SCHEMA_1.test(descriptor.mediaType)) {
+    throw new ImageError(
+      'IMAGE_INVALID',
+      `${descriptor.digest}: a manifest of Docker's schema 1, which has no config`,
+      {
+        data: { field: 'mediaType' },
+      },
+    )
+  }
   const info = await store.blobs.stat(descriptor.digest)
   if (info === undefined) throw invalid(`blob ${descriptor.digest} is missing from the archive`, 'index.json')
   if (info.size !== descriptor.size) {

@@ -15,6 +15,9 @@ export const layersAreTars: LayerCheck = async (store, layers) => {
   }
 }
 
+/** OCI's and Docker's; artifacts have others. */
+const IMAGE_CONFIG = /^application\/vnd\.(?:oci\.image\.config|docker\.container\.image)\./
+
 /**
  * Checks the image under a descriptor, or all those of an index that are there. Attestations and other artifacts, whose
  * layers are no file systems, are passed over.
@@ -25,7 +28,8 @@ export async function checkImages(store: Store, descriptor: Descriptor, check: L
       if ((await store.blobs.stat(child.digest)) !== undefined) await checkImages(store, child, check)
     }
   } else if (isManifestType(descriptor.mediaType)) {
-    const [, ...layers] = await childrenOf(store.blobs, descriptor)
+    const [config, ...layers] = await childrenOf(store.blobs, descriptor)
+    if (!IMAGE_CONFIG.test(config!.mediaType)) return
     if (!layers.every(({ mediaType }) => /\.(layer|rootfs)\./.test(mediaType))) return
     await check(store, (await readImage(store.blobs, descriptor)).layers)
   }

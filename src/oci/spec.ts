@@ -208,6 +208,7 @@ export function parseConfig(bytes: Uint8Array): ImageConfig {
   const document = parseJson(bytes, 'config')
   document.field('os').string()
   document.field('architecture').string()
+  for (const name of ['created', 'author', 'variant']) document.optional(name, (field) => field.string())
   const rootfs = document.field('rootfs')
   if (rootfs.field('type').string() !== 'layers') rootfs.field('type').fail('"layers"')
   // Go writes an empty list as null; images of no layers have it.

@@ -406,3 +406,84 @@ describe('what is no layer gets no name', () => {
     expect(await loadLayout(target, store)).toHaveLength(1)
   })
 })
+
+// Found by attacking: each ended in a TypeError, or in an image that nobody could use.
+describe('documents that are not what they must be', () => {
+  const legacy = (repositories: string, json: string) =>
+    tar([
+      { name: 'repositories', body: repositories },
+      { name: 'i/json', body: json },
+      { name: 'i/layer.tar', body: layerA },
+    ])
+  test.each([
+    ['repositories null', 'null', '{}', 'repositories'],
+    ['repositories a list', '[1]', '{}', 'repositories'],
+    ['a repository null', '{"a":null}', '{}', 'repositories.a'],
+    ['a repository a string', '{"a":"i"}', '{}', 'repositories.a'],
+    ['json null', '{"a":{"b":"i"}}', 'null', 'i/json'],
+    ['a parent that is a number', '{"a":{"b":"i"}}', '{"parent":5}', 'i/json: parent'],
+    ['an os that is a list', '{"a":{"b":"i"}}', '{"os":[]}', 'i/json: os'],
+    [
+      'a Cmd that is a string',
+      '{"a":{"b":"i"}}',
+      '{"container_config":{"Cmd":"x"}}',
+      'i/json: container_config.Cmd',
+    ],
+    [
+      'a container_config that is a string',
+      '{"a":{"b":"i"}}',
+      '{"container_config":"x"}',
+      'i/json: container_config.Cmd',
+    ],
+  ])('before 1.10: %s', async (_, repositories, json, place) => {
+    const loading = loadArchive(createMemoryStore(), chunked(await legacy(repositories, json)))
+    await expect(loading).rejects.toMatchObject({
+      code: 'ARCHIVE_INVALID',
+      message: expect.stringContaining(`${place}: `) as unknown,
+    })
+  })
+
+  test('before 1.10: fields that are null, as Go writes them, and names that are no plain ones', async () => {
+    const store = createMemoryStore()
+    await loadArchive(
+      store,
+      chunked(await legacy('{"__proto__":{"b":"i"}}', '{"parent":null,"container_config":{"Cmd":null}}')),
+    )
+    expect((await store.refs.list()).map(({ name }) => name)).toEqual(['__proto__:b'])
+  })
+
+  async function ociArchive(
+    mediaType: string,
+    document: unknown,
+    blobs: readonly Uint8Array[] = [],
+  ): Promise<Buffer> {
+    const bytes = Buffer.from(JSON.stringify(document))
+    const entry = { mediaType, digest: digestOf(bytes), size: bytes.length }
+    return tar([
+      { name: 'oci-layout', body: '{"imageLayoutVersion":"1.0.0"}' },
+      ...[bytes, ...blobs].map((blob) => ({ name: `blobs/sha256/${hexOf(digestOf(blob))}`, body: blob })),
+      { name: 'index.json', body: JSON.stringify({ schemaVersion: 2, manifests: [entry] }) },
+    ])
+  }
+
+  test("a manifest of Docker's schema 1 is refused", async () => {
+    const type = 'application/vnd.docker.distribution.manifest.v1+prettyjws'
+    const archive = await ociArchive(type, { schemaVersion: 1, fsLayers: [], history: [] })
+    await expect(loadArchive(createMemoryStore(), chunked(archive))).rejects.toMatchObject({
+      code: 'IMAGE_INVALID',
+      message: expect.stringContaining('schema 1') as unknown,
+    })
+  })
+
+  test('an artifact is kept as it is: it has no layers to look into', async () => {
+    const empty = Buffer.from('{}')
+    const config = { mediaType: 'application/vnd.oci.empty.v1+json', digest: digestOf(empty), size: 2 }
+    const mediaType = 'application/vnd.oci.image.manifest.v1+json'
+    const document = { schemaVersion: 2, mediaType, artifactType: 'a/b', config, layers: [] }
+    const [loaded] = await loadArchive(
+      createMemoryStore(),
+      chunked(await ociArchive(mediaType, document, [empty])),
+    )
+    expect(loaded!.descriptor.mediaType).toBe(mediaType)
+  })
+})
