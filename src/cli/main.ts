@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // The `lamella` command: finds the command, gives it its arguments, turns errors into words and exit codes. Commands are
 // loaded when they are called, because start-up is part of every build.
+import { keepCompiledCode } from './compile-cache.js'
 import { formatError } from './errors.js'
 import {
   HELP_WIDTH,
@@ -142,6 +143,7 @@ async function main(argv: readonly string[], io: Io): Promise<number> {
   }
   const entry = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
   if (entry === undefined) throw new UsageError(unknownCommand(name))
+  keepCompiledCode(process.env)
   const { command } = await entry.load()
   const args = readArguments(command, rest)
   if (args.flag('help')) {
