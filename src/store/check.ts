@@ -294,6 +294,9 @@ async function repairOne(store: Store, problem: Problem, options: RepairOptions)
     case 'SIDECAR_DAMAGED':
       await store.sidecars.delete(problem.kind, problem.key)
       return true
+    case 'FOLDER_INVALID':
+      // By `tidy`, at the end.
+      return problem.isDerived
     case 'RECORDS_DAMAGED':
       await store.records.clear?.()
       return true

@@ -2,6 +2,7 @@
 import { isDigest } from '../digest.js'
 import { StoreError } from '../errors.js'
 import { blobPath, type Disk } from './disk-layout.js'
+import { foldersInvalid } from './disk-tidy.js'
 import type { DiskDocumentStore } from './disk-documents.js'
 import type { DiskLeaseStore } from './disk-leases.js'
 import type { DiskRefStore } from './disk-refs.js'
@@ -21,6 +22,7 @@ export interface Audited {
 export function auditDisk(disk: Disk, parts: Audited): DerivedProblem[] {
   const { refs, leases, sidecars, documents, records } = parts
   return [
+    ...auditFolders(disk),
     ...auditRefs(refs),
     ...auditLeases(leases),
     ...auditDocuments(documents),
@@ -28,6 +30,12 @@ export function auditDisk(disk: Disk, parts: Audited): DerivedProblem[] {
     ...auditSidecars(sidecars),
     ...(records === undefined ? [] : auditRecords(records)),
   ]
+}
+
+function* auditFolders(disk: Disk): Generator<DerivedProblem> {
+  for (const { path, isDerived } of foldersInvalid(disk)) {
+    yield { code: 'FOLDER_INVALID', severity: 'error', message: `${path} is not a folder`, path, isDerived }
+  }
 }
 
 function auditRefs(refs: DiskRefStore): DerivedProblem[] {
@@ -65,11 +73,12 @@ function* auditDocuments(documents: DiskDocumentStore): Generator<DerivedProblem
 function* auditBlobFolder(disk: Disk): Generator<DerivedProblem> {
   for (const name of disk.fs.readDir(disk.paths.blobs) ?? []) {
     const digest = `sha256:${name}`
-    if (isDigest(digest) && disk.fs.stat(blobPath(disk.paths, digest))?.kind !== 'dir') continue
+    const isFolder = isDigest(digest) && disk.fs.stat(blobPath(disk.paths, digest))?.kind === 'dir'
+    if (isDigest(digest) && !isFolder) continue
     yield {
       code: 'BLOB_MISNAMED',
       severity: 'warning',
-      message: `blobs/sha256/${name} is not a blob: its name is no digest`,
+      message: `blobs/sha256/${name} is not a blob: ${isFolder ? 'it is a folder' : 'its name is no digest'}`,
       name,
     }
   }

@@ -48,6 +48,12 @@ const REFUSALS = new Set([
   'ESTALE',
   'EBUSY',
   'EXDEV',
+  // Something of another kind lies where a file or folder of ours belongs.
+  'ENOTDIR',
+  'EISDIR',
+  'EEXIST',
+  'ENOTEMPTY',
+  'ELOOP',
 ])
 
 /**

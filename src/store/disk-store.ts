@@ -18,7 +18,7 @@ import { RecentRecordStore } from './recent-records.js'
 import { createLock, type Lock } from './lock.js'
 import { nodeFs } from './node-fs.js'
 import { currentOwner, isOwnerAlive, isRunning, type Owner } from './owner.js'
-import { tidyIngests, tidyTemp } from './disk-tidy.js'
+import { tidyFolders, tidyIngests, tidyTemp } from './disk-tidy.js'
 import type { RecordStore, Store } from './store.js'
 
 export interface DiskStoreOptions {
@@ -83,8 +83,8 @@ export async function openDiskStoreNow(path: string, options: DiskStoreOptions =
     path,
     exclusive: (fn) => locked(() => sweeping(disk, fn)),
     async tidy() {
-      const ingests = await tidyIngests(disk, lockIn, nowMs())
-      return leases.sweep() + tidyTemp(disk, isRunning, nowMs()) + ingests
+      const others = tidyFolders(disk) + (await tidyIngests(disk, lockIn, nowMs()))
+      return leases.sweep() + tidyTemp(disk, isRunning, nowMs()) + others
     },
     space: async () => disk.fs.space(path),
     audit: async () => auditDisk(disk, { refs, leases, sidecars, documents, records: database }),

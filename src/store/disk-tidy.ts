@@ -21,6 +21,23 @@ export function tidyTemp({ fs, paths }: Disk, isRunning: (pid: number) => boolea
   return count
 }
 
+/** Where something else lies in the place of a folder of ours. */
+export function* foldersInvalid({ fs, paths }: Disk): Generator<{ path: string; isDerived: boolean }> {
+  const { lamella, temp, locks, ingest, records, sidecars, holds, leases, reflog, documents } = paths
+  const derived = [temp, locks, ingest, records, sidecars, holds]
+  for (const path of [lamella, ...derived, leases, reflog, documents]) {
+    const stat = fs.stat(path)
+    if (stat === undefined || stat.kind === 'dir') continue
+    yield { path: path.slice(paths.root.length + 1), isDerived: derived.includes(path) }
+  }
+}
+
+/** Makes room for folders that can be made again. */
+export function tidyFolders(disk: Disk): number {
+  const wrong = [...foldersInvalid(disk)].filter(({ isDerived }) => isDerived)
+  return wrong.filter(({ path }) => disk.fs.remove(`${disk.paths.root}/${path}`)).length
+}
+
 /** Removes ingests that were last written a day ago and that nobody holds. */
 export async function tidyIngests(
   { fs, paths }: Disk,

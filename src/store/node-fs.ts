@@ -78,7 +78,7 @@ export const nodeFs: DiskFs = {
     }
   },
   readFile: (path) => unless(ABSENT, undefined, () => fs.readFileSync(path)),
-  readDir: (path) => unless(['ENOENT'], undefined, () => fs.readdirSync(path)),
+  readDir: (path) => unless(ABSENT, undefined, () => fs.readdirSync(path)),
   makeDir: makeDirs,
   removeDir: (path) =>
     unless(['ENOENT', 'ENOTEMPTY', 'EEXIST'], false, () => {

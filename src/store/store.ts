@@ -74,6 +74,16 @@ export type DerivedProblem =
       readonly name: string
     }
   | {
+      /** Something else lies where a folder of ours belongs: nothing can be written there. */
+      readonly code: 'FOLDER_INVALID'
+      readonly severity: 'error'
+      readonly message: string
+      /** In the store's folder. */
+      readonly path: string
+      /** All that such a folder holds can be made again. */
+      readonly isDerived: boolean
+    }
+  | {
       /** The whole cache index; nothing of it is read. */
       readonly code: 'RECORDS_DAMAGED'
       readonly severity: 'warning'

@@ -307,6 +307,51 @@ describe('what lies beside the blobs', () => {
     expect((await repairStore(store, found)).left).toEqual(found)
   })
 
+  test.each(['tmp', 'locks', 'ingest', 'records', 'sidecars', 'holds', 'leases', 'reflog', 'documents'])(
+    'a file in the place of the folder %s',
+    async (name) => {
+      const { store, folder } = await open()
+      await store.refs.set('app', (await putImage(store, ['a'])).target)
+      await store.close()
+      const path = join(folder, 'lamella', name)
+      rmSync(path, { recursive: true, force: true })
+      writeFileSync(path, 'x')
+      const again = await openDiskStore(folder, { durability: 'none' })
+      onTestFinished(() => again.close())
+      const use = async () => {
+        const { target } = await putImage(again, ['b'])
+        await again.refs.set('app', target)
+        await again.records.write({ put: [['k', Buffer.from('v')]] })
+        await again.sidecars.put('kind', 'key', Buffer.from('s'))
+        await again.leases.release((await again.leases.create()).id)
+        await again.documents.change((edit) => edit.put('container', 'c', 1))
+        await (await again.blobs.ingest!('i')).discard()
+      }
+      const used = await use().then(
+        () => undefined,
+        (error: unknown) => error,
+      )
+      if (used !== undefined) expect(used).toMatchObject({ code: 'STORE_WRITE_FAILED' })
+      const found = (await checkStore(again)).filter(({ severity }) => severity !== 'note')
+      expect(brief(found)).toContain('error FOLDER_INVALID')
+      const isDerived = !['leases', 'reflog', 'documents'].includes(name)
+      const { left } = await repairStore(again, found)
+      expect(left.some(({ code }) => code === 'FOLDER_INVALID')).toBe(!isDerived)
+      if (!isDerived) return
+      await use()
+      expect((await checkStore(again)).filter(({ severity }) => severity !== 'note')).toEqual([])
+    },
+  )
+
+  test('a folder in the place of a blob: a put says so', async () => {
+    const { store, folder } = await open()
+    const bytes = Buffer.from('blob')
+    mkdirSync(join(folder, 'blobs/sha256', hexOf(digestOf(bytes)), 'x'), { recursive: true })
+    await expect(store.blobs.put(bytes)).rejects.toMatchObject({ code: 'STORE_WRITE_FAILED' })
+    expect(await store.blobs.stat(digestOf(bytes))).toBeUndefined()
+    expect((await checkStore(store))[0]!.message).toContain('it is a folder')
+  })
+
   test('an index.json that cannot be read', async () => {
     const { store, folder } = await open()
     const [a, b] = [await putImage(store, ['a']), await putImage(store, ['b'])]
