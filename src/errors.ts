@@ -75,6 +75,7 @@ export type BuildErrorCode =
   | 'GIT_MISSING'
   | 'GIT_REF_NOT_FOUND'
   | 'OPTION_INVALID'
+  | 'OUTPUT_INVALID'
   | 'CHECK_FAILED'
   | 'CACHE_IMPORT_INVALID'
 

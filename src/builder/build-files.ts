@@ -32,11 +32,15 @@ export interface BuildFiles {
   readonly text: string | Uint8Array
   /** The context's ignore rules; `undefined` when there are none. */
   readonly ignore: IgnoreMatcher | undefined
+  /** Bytes of the ignore file. */
+  readonly ignoreSize: number
   /** Opened when it is first needed, then always the same. */
   readonly context: () => BuildContext
 }
 
 export interface BuildFilesOptions {
+  /** Told what was read, before it is parsed. */
+  readonly onRead?: ((texts: BuildTexts) => void) | undefined
   readonly context: ContextSource | undefined
   readonly dockerfile: DockerfileSource | undefined
   readonly store: Store
@@ -50,6 +54,8 @@ export interface BuildTexts {
   readonly name: string
   /** `<Dockerfile>.dockerignore`, else the context's; `undefined` when there are no rules. */
   readonly ignore: IgnoreMatcher | undefined
+  /** Bytes of the ignore file; 0 when there is none. */
+  readonly ignoreSize: number
 }
 
 /**
@@ -67,22 +73,26 @@ export function readBuildTexts(
 /** Reads the Dockerfile and prepares the context. @throws as `readBuildTexts` */
 export function readBuildFiles(options: BuildFilesOptions): BuildFiles {
   const files = filesOf(options.context)
-  const { text, name, ignore } = readTexts(files, options.dockerfile)
+  const texts = readTexts(files, options.dockerfile)
+  options.onRead?.(texts)
+  const { text, name, ignore, ignoreSize } = texts
   const dockerfile = parseDockerfile(text, { file: name })
   let opened: BuildContext | undefined
-  return { dockerfile, text, ignore, context: () => (opened ??= files.open(ignore, options)) }
+  return { dockerfile, text, ignore, ignoreSize, context: () => (opened ??= files.open(ignore, options)) }
 }
 
 function readTexts(files: ContextFiles, dockerfile: DockerfileSource | undefined): BuildTexts {
-  const source = dockerfile ?? files.defaultDockerfile()
+  const source =
+    typeof dockerfile === 'object' ? dockerfile : (files.only ?? dockerfile ?? files.defaultDockerfile())
   const isPath = typeof source === 'string'
   const text = isPath ? readDockerfile(files, source) : source.text
   const name = isPath ? basename(source) : (source.name ?? '<stdin>')
-  if (!files.hasIgnoreFile) return { text, name, ignore: undefined }
+  if (!files.hasIgnoreFile) return { text, name, ignore: undefined, ignoreSize: 0 }
   const named = isPath ? readIgnoreFile(files.read, `${source}.dockerignore`) : undefined
   const ignoreFile = named === undefined ? '.dockerignore' : `${name}.dockerignore`
   const ignoreText = named ?? readIgnoreFile(files.readInContext, '.dockerignore')
-  return { text, name, ignore: ignoreText === undefined ? undefined : matcherOf(ignoreText, ignoreFile) }
+  const ignore = ignoreText === undefined ? undefined : matcherOf(ignoreText, ignoreFile)
+  return { text, name, ignore, ignoreSize: ignoreText?.byteLength ?? 0 }
 }
 
 /** A named folder as context, with its own ignore file. */
@@ -112,7 +122,7 @@ export function absolutePath(path: string): string {
 function readDockerfile(files: ContextFiles, path: string): Uint8Array {
   const read = files.read(path)
   if (read instanceof Uint8Array) return read
-  const what = read === undefined ? `open ${path}: no such file` : refusalText(path, read)
+  const what = read === undefined ? `open ${path}: no such file or directory` : refusalText(path, read)
   const code = read !== undefined && 'tooLarge' in read ? 'CONTEXT_UNREADABLE' : 'DOCKERFILE_NOT_FOUND'
   throw new BuildError(code, `failed to read dockerfile: ${what}`, { data: { path } })
 }
@@ -139,6 +149,8 @@ function matcherOf(text: string | Uint8Array, file: string): IgnoreMatcher | und
 /** The two kinds of context behind one face. */
 interface ContextFiles {
   defaultDockerfile(): string
+  /** The Dockerfile, where there can be no other. */
+  readonly only?: string | undefined
   /** Whether a `.dockerignore` counts. */
   readonly hasIgnoreFile: boolean
   /** A Dockerfile's or its ignore file's path. */
@@ -197,7 +209,8 @@ function treeFiles(tree: Tree, context: BuildContext | undefined): ContextFiles 
   return {
     defaultDockerfile: () =>
       read('Dockerfile') === undefined && read('dockerfile') !== undefined ? 'dockerfile' : 'Dockerfile',
-    hasIgnoreFile: context?.source === undefined,
+    only: context?.dockerfile,
+    hasIgnoreFile: context?.source === undefined && context?.isRemote !== true,
     read,
     readInContext: read,
     open(ignore) {

@@ -3,7 +3,8 @@ import type { Descriptor, Platform } from '../descriptor.js'
 import type { Digest, DiffID } from '../digest.js'
 import { systemEnv, type Env } from '../env.js'
 import { throwIfAborted } from '../errors.js'
-import { refNameOf, type Image, type ImageConfig } from '../oci/index.js'
+import { refNameOf, type ExportedImage, type Image, type ImageConfig } from '../oci/index.js'
+import { encodePath } from '../path.js'
 import type { Store } from '../store/index.js'
 import { inlineCacheOf, openCaches, writeCaches, type CacheFrom, type CacheTo } from './build-caches.js'
 import { checkBuild, KnownSources } from './build-checks.js'
@@ -36,7 +37,7 @@ import type { LayerRef, Op } from './vertex.js'
 
 export interface BuildOptions {
   readonly store: Store
-  /** Where COPY and ADD take files from: a folder, a git URL, or a value; default nothing. */
+  /** Where COPY and ADD take files from: a folder, a git URL, the URL of an archive or a Dockerfile, or a value; default nothing. */
   readonly context?: ContextSource | undefined
   /** Default `Dockerfile` in the context. */
   readonly dockerfile?: DockerfileSource | undefined
@@ -56,7 +57,7 @@ export interface BuildOptions {
   readonly secrets?: Readonly<Record<string, Uint8Array | string>> | SecretSource | undefined
   /** Agents of `--mount=type=ssh` by id, mostly `default`; `openSshAgent` makes them. */
   readonly ssh?: Readonly<Record<string, SshAgent>> | SshSource | undefined
-  /** How ADD fetches URLs; default the platform's `fetch`. */
+  /** How ADD and contexts fetch URLs; default the platform's `fetch`. */
   readonly fetch?: Fetch | undefined
   /** How git repositories are reached; default the git on PATH. */
   readonly git?: GitClient | undefined
@@ -82,6 +83,8 @@ export interface BuildOptions {
    * build made.
    */
   readonly rewriteTimestamp?: boolean | undefined
+  /** Annotations of the image's manifest. */
+  readonly annotations?: Readonly<Record<string, string>> | undefined
   /** Where the image goes besides the store. */
   readonly outputs?: readonly BuildOutput[] | undefined
   readonly keyScheme?: KeyScheme | undefined
@@ -110,6 +113,8 @@ export interface BuildResult {
   readonly names: readonly string[]
   /** What happened to each step, in order of appearance. */
   readonly steps: readonly StepReport[]
+  /** What the archives and layouts among the outputs hold, in their order. */
+  readonly exports: readonly ExportedImage[]
 }
 
 /**
@@ -132,6 +137,10 @@ export async function build(options: BuildOptions): Promise<BuildResult> {
 async function buildWith(options: BuildOptions, hold: OpServices['hold']): Promise<BuildResult> {
   // A name that is none costs no build.
   checkNames(options)
+  if (options.outputs?.length) {
+    const { checkOutput } = await import('./outputs.js')
+    options.outputs.forEach(checkOutput)
+  }
   const prepared = await prepareBuild(options, hold)
   const { plan } = prepared
   const cache = new CacheStore(options.store, prepared.solve.env)
@@ -156,6 +165,7 @@ async function buildWith(options: BuildOptions, hold: OpServices['hold']): Promi
     inlineCache: options.cacheTo?.some(({ type }) => type === 'inline')
       ? await inlineCacheOf(cache, keys, layers)
       : undefined,
+    annotations: options.annotations,
   })
   const wanted = (options.outputs ?? []).flatMap((output) =>
     output.type === 'image' ? (output.names ?? []) : [],
@@ -163,14 +173,14 @@ async function buildWith(options: BuildOptions, hold: OpServices['hold']): Promi
   const names = await nameImage(options.store, [...(options.tags ?? []), ...wanted], image.descriptor)
   await Promise.all(prepared.contexts().map((context) => context.save()))
   await writeCaches(options.store, cache, keys, options.cacheTo ?? [])
-  await writeOutputs(options, image, names)
+  const exports = await writeOutputs(options, image, names, plan.epoch)
   options.onEvent?.({
     kind: 'exported',
     image: image.descriptor.digest,
     config: image.manifest.config.digest,
     names,
   })
-  return { ...resultOf(image), names, steps: solved.steps }
+  return { ...resultOf(image), names, steps: solved.steps, exports }
 }
 
 /** @throws ImageError REFERENCE_INVALID for a name that the image cannot get */
@@ -183,15 +193,42 @@ function outputNames({ outputs = [] }: BuildOptions): readonly string[] {
   return outputs.flatMap((output) => ('names' in output ? (output.names ?? []) : []))
 }
 
-async function writeOutputs(options: BuildOptions, image: Image, names: readonly string[]): Promise<void> {
-  const { outputs = [], store, signal } = options
-  if (outputs.length === 0) return
+async function writeOutputs(
+  options: BuildOptions,
+  image: Image,
+  names: readonly string[],
+  epoch: number | undefined,
+): Promise<ExportedImage[]> {
+  const { outputs = [], store, env = systemEnv, signal, onEvent } = options
+  const exports: ExportedImage[] = []
+  if (outputs.length === 0) return exports
   const { writeOutput } = await import('./outputs.js')
   const { descriptor, layers } = image
-  for (const output of outputs) await writeOutput(store, { descriptor, layers, names }, output, { signal })
+  for (const output of outputs) {
+    const startedNs = env.now()
+    const exported = await writeOutput(store, { descriptor, layers, names }, output, {
+      now: () => env.now(),
+      signal,
+      epoch,
+    })
+    if (exported !== undefined) exports.push(exported)
+    if (output.type === 'image') continue
+    const timeNs = env.now()
+    onEvent?.({
+      kind: 'output',
+      type: output.type,
+      dest: typeof output.dest === 'string' ? output.dest : '-',
+      image: exported?.descriptor.digest,
+      config: exported?.configDigest,
+      names: exported?.names ?? [],
+      timeNs,
+      durationNs: timeNs - startedNs,
+    })
+  }
+  return exports
 }
 
-function resultOf(image: Image): Omit<BuildResult, 'names' | 'steps'> {
+function resultOf(image: Image): Omit<BuildResult, 'names' | 'steps' | 'exports'> {
   const { descriptor, config, manifest, layers } = image
   return { image: descriptor, config, configDigest: manifest.config.digest, layers }
 }
@@ -213,7 +250,16 @@ export async function prepareBuild(options: BuildOptions, hold?: OpServices['hol
   throwIfAborted(signal)
   const git = gitOptions(options, env, hold)
   const context = await resolveContext(options.context, git)
-  const files = readBuildFiles({ context, dockerfile: options.dockerfile, store, signal })
+  const files = readBuildFiles({
+    context,
+    dockerfile: options.dockerfile,
+    store,
+    signal,
+    onRead: ({ name, text }) => {
+      const size = typeof text === 'string' ? encodePath(text).byteLength : text.byteLength
+      options.onEvent?.({ kind: 'loaded', what: 'definition', name, size })
+    },
+  })
   const opened = new Set<BuildContext>()
   const main = (): Promise<BuildContext> => {
     const context = files.context()
@@ -255,7 +301,11 @@ export async function prepareBuild(options: BuildOptions, hold?: OpServices['hol
     extraHosts: options.extraHosts?.map((host) => splitHost(host).name),
     cacheNamespace: options.buildArgs?.['BUILDKIT_CACHE_MOUNT_NS'],
   })
-  checkBuild(files, { target, buildArgs, platform, buildPlatform, sources, onEvent })
+  try {
+    checkBuild(files, { target, buildArgs, platform, buildPlatform, sources, onEvent })
+  } finally {
+    onEvent?.({ kind: 'loaded', what: 'ignore', name: files.dockerfile.file, size: files.ignoreSize })
+  }
   const solveOptions = {
     store,
     env,
@@ -330,7 +380,16 @@ function gitOptions(options: BuildOptions, env: Env, hold: OpServices['hold']): 
   const { store, git, signal, buildArgs } = options
   const keep = buildArgs?.['BUILDKIT_CONTEXT_KEEP_GIT_DIR'] ?? ''
   const keepGitDir = ['1', 't', 'true'].includes(keep.toLowerCase())
-  return { store, env, hold, git, signal, secrets: secretSource(options.secrets), keepGitDir }
+  return {
+    store,
+    env,
+    hold,
+    git,
+    fetch: options.fetch,
+    signal,
+    secrets: secretSource(options.secrets),
+    keepGitDir,
+  }
 }
 
 /** The clock of files under SOURCE_DATE_EPOCH. */

@@ -4,7 +4,7 @@ import { closeSync, fstatSync, realpathSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { digestOf, hexOf } from '../digest.js'
 import { BuildError, throwIfAborted } from '../errors.js'
-import { decompressStream, type BlobBytes, type Store } from '../store/index.js'
+import { bytesReader, type BlobBytes, type Store } from '../store/index.js'
 import {
   childrenOf,
   EMPTY_TREE,
@@ -40,6 +40,10 @@ export interface BuildContext {
    * commit. Ignore files do not count for such a context, as in BuildKit.
    */
   readonly source?: Op | undefined
+  /** It did not come from a folder: an archive, or something fetched. Ignore files do not count, as in BuildKit. */
+  readonly isRemote?: boolean | undefined
+  /** The file in it that is the Dockerfile, whatever is asked for: all that was fetched is that file. */
+  readonly dockerfile?: string | undefined
   /** The context as the output of an operation: no layers, content keys without making the tree. */
   result(): Result
   /**
@@ -139,21 +143,32 @@ export function treeContext(tree: Tree, name = '<tree>'): BuildContext {
 }
 
 /**
- * A tar as build context, compressed or not: what `docker build -` takes on standard input. Owners and times are the tar's.
+ * A tar as build context, compressed or not: what `docker build -` takes on standard input. Owners and times are the tar's;
+ * its ignore file does not count, as in BuildKit.
  * @throws LayerError for a tar that cannot be read, or a compression that is not known
  */
 export async function tarContext(
   bytes: BlobBytes,
   options: { readonly signal?: AbortSignal | undefined; readonly name?: string } = {},
 ): Promise<BuildContext> {
+  const whole = await tarOf(bytes, options.signal)
+  const { applyChangeset, readLayer } = await import('../unionfs/index.js')
+  const tree = applyChangeset(EMPTY_TREE, readLayer(whole))
+  return { ...treeContext(tree, options.name ?? '<tar>'), isRemote: true }
+}
+
+/** The archive without its compression: gzip, zstd, bzip2 or xz. */
+async function tarOf(bytes: BlobBytes, signal: AbortSignal | undefined): Promise<Uint8Array> {
   const chunks: Uint8Array[] = []
-  for await (const chunk of decompressStream(bytes instanceof Uint8Array ? [bytes] : bytes)) {
-    throwIfAborted(options.signal)
+  for await (const chunk of bytes instanceof Uint8Array ? [bytes] : bytes) {
+    throwIfAborted(signal)
     chunks.push(chunk)
   }
   const whole = chunks.length === 1 ? chunks[0]! : new Uint8Array(Buffer.concat(chunks))
-  const { applyChangeset, readLayer } = await import('../unionfs/index.js')
-  return treeContext(applyChangeset(EMPTY_TREE, readLayer(whole)), options.name ?? '<tar>')
+  const { decompressArchive } = await import('./ops/decompress.js')
+  const { content, damage } = await decompressArchive(bytesReader(digestOf(whole), whole))
+  if (damage !== undefined) throw damage
+  return content.read(0, content.size)
 }
 
 /** Makes the nodes of a scan, each once. */

@@ -24,6 +24,8 @@ export interface ExportOptions {
   readonly baseLayers: number
   /** Value of the config's `moby.buildkit.cache.v0`: the inline cache. */
   readonly inlineCache?: string | undefined
+  /** Of the manifest. */
+  readonly annotations?: Readonly<Record<string, string>> | undefined
 }
 
 /** Stores config and manifest. Sets no ref. */
@@ -38,14 +40,17 @@ export async function exportImage(store: Store, options: ExportOptions): Promise
     draft.baseHistory,
     stepsOf(options.edge, options.layers.length),
   )
-  const rewritten =
-    options.rewriteTimestamp && epoch !== undefined
-      ? await (
-          await import('./rewrite-timestamps.js')
-        ).rewriteTimestamps(store, options.layers, options.baseLayers, epoch)
-      : options.layers
-  const layers = rewritten.map(({ descriptor, diffID }) => ({
-    descriptor: publicDescriptor(descriptor),
+  const isRewritten = options.rewriteTimestamp && epoch !== undefined
+  const rewritten = isRewritten
+    ? await (
+        await import('./rewrite-timestamps.js')
+      ).rewriteTimestamps(store, options.layers, options.baseLayers, epoch)
+    : options.layers
+  const layers = rewritten.map(({ descriptor, diffID }, i) => ({
+    descriptor: publicDescriptor(
+      descriptor,
+      isRewritten && i >= options.baseLayers ? { [REWRITTEN_ANNOTATION]: String(epoch) } : {},
+    ),
     diffID,
   }))
   const time = createdOf(history)
@@ -58,12 +63,12 @@ export async function exportImage(store: Store, options: ExportOptions): Promise
     history,
     ...(options.inlineCache === undefined ? undefined : { 'moby.buildkit.cache.v0': options.inlineCache }),
   }
-  const { hold } = options
+  const { hold, annotations } = options
   const blobs =
     hold === undefined
       ? store.blobs
       : leasedBlobs(store.blobs, (digests) => hold([...digests, ...blobsOf(layers)]))
-  return writeImage(blobs, { config, layers })
+  return writeImage(blobs, { config, layers, ...(annotations === undefined ? {} : { annotations }) })
 }
 
 /** Names of the steps that made the layers, as far down as each step made one. */
@@ -79,10 +84,14 @@ function stepsOf(edge: Edge | undefined, count: number): (string | undefined)[] 
   return steps
 }
 
+/** On every layer that `rewrite-timestamp` has looked through, changed or not. @see moby/buildkit writer.go */
+const REWRITTEN_ANNOTATION = 'buildkit/rewritten-timestamp'
+
 /** A layer's descriptor as a manifest has it: without the builder's own notes. */
-function publicDescriptor(descriptor: Descriptor): Descriptor {
+function publicDescriptor(descriptor: Descriptor, more: Readonly<Record<string, string>>): Descriptor {
   const { annotations, ...rest } = descriptor
-  const kept = Object.entries(annotations ?? {}).filter(([name]) => !name.startsWith('buildkit/'))
+  const own = Object.entries(annotations ?? {}).filter(([name]) => !name.startsWith('buildkit/'))
+  const kept = [...own, ...Object.entries(more)]
   return kept.length === 0 ? rest : { ...rest, annotations: Object.fromEntries(kept) }
 }
 

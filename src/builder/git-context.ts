@@ -9,6 +9,7 @@ import type { GitClient } from './git-client.js'
 import { redactUrl, type GitReference, type GitReferenceFault } from './git-url.js'
 import { LazyOp } from './ops/lazy.js'
 import type { SecretSource } from './ops/mounts.js'
+import type { Fetch } from './ops/http.js'
 import type { OpServices } from './ops/result.js'
 import type { Op } from './vertex.js'
 
@@ -22,13 +23,15 @@ export interface GitContextOptions {
   readonly secrets?: SecretSource | undefined
   /** Leave `.git` in the context, where the URL does not say. */
   readonly keepGitDir?: boolean | undefined
+  /** How http(s) URLs are fetched; default the platform's `fetch`. */
+  readonly fetch?: Fetch | undefined
   readonly signal?: AbortSignal | undefined
   readonly hold?: OpServices['hold']
 }
 
 /**
  * Opens what a context's name stands for, where that takes more than reading a folder: a git URL is checked out, into the
- * store and only when it is not there. Anything else is given back as it is.
+ * store and only when it is not there; what another http(s) URL gives is fetched. Anything else is given back as it is.
  *
  * @throws BuildError OPTION_INVALID for a git URL that is none, GIT_MISSING, GIT_REF_NOT_FOUND, FETCH_FAILED,
  *         CHECKSUM_MISMATCH, SOURCE_NOT_FOUND for its subdirectory; AbortError
@@ -38,7 +41,12 @@ export async function resolveContext(
   options: GitContextOptions,
 ): Promise<ContextSource | undefined> {
   const reference = gitReferenceOf(source)
-  if (reference === undefined || typeof source !== 'string') return source
+  if (typeof source !== 'string') return source
+  if (reference === undefined) {
+    if (!/^https?:\/\//.test(source)) return source
+    const { fetchContext } = await import('./http-context.js')
+    return fetchContext(source, options)
+  }
   return checkedOut(gitOp(source, reference, options), source, options.signal)
 }
 

@@ -4,7 +4,7 @@ import { BuildError, ImageError } from '../errors.js'
 import { copyImage, parseReference, readImage, refNameOf, resolveImage, type Image } from '../oci/index.js'
 import { openDiskStore, type Store } from '../store/index.js'
 import { gitReferenceOf, openNamedContext, type ContextSource } from './build-files.js'
-import { gitOp, type GitContextOptions } from './git-context.js'
+import { gitOp, resolveContext, type GitContextOptions } from './git-context.js'
 import type { ResolvedSource, SourceResolver } from './op-factory.js'
 import { ContextOp } from './ops/context.js'
 import { ImageOp } from './ops/image.js'
@@ -48,10 +48,11 @@ export function sourceResolver(store: Store, options: SourceOptions): SourceReso
         }
         if (isLayout(source)) return { ...(await image(source, platform)), context: contextName(name) }
       }
+      const files = await resolveContext(source, options.git)
       let opened: BuildContext | undefined
       const open = (): Promise<BuildContext> => {
         if (opened === undefined) {
-          opened = openNamedContext(source, { store, signal: options.signal })
+          opened = openNamedContext(files ?? source, { store, signal: options.signal })
           options.onContext(opened)
         }
         return Promise.resolve(opened)

@@ -104,6 +104,7 @@ export {
   formatChecks,
   formatChecksJson,
   formatExcerpt,
+  formatLines,
   formatOutline,
   formatOutlineJson,
   formatTargets,

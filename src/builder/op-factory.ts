@@ -41,7 +41,7 @@ export interface HttpDefinition {
   readonly filename: string
   /** `sha256:…` that the body must have. */
   readonly checksum: string | undefined
-  readonly location: SourceLocation
+  readonly location: SourceLocation | undefined
 }
 
 /** ADD of a git URL, and git build contexts. */

@@ -9,6 +9,15 @@ export type StepId = number
 export type CacheOutcome = 'hit' | 'miss' | 'off'
 
 export type BuildEvent =
+  /** What the build is told by was read; before any step. Warnings about the Dockerfile come between the two. */
+  | {
+      readonly kind: 'loaded'
+      readonly what: 'definition' | 'ignore'
+      /** Of the Dockerfile. */
+      readonly name: string
+      /** Bytes; 0 where there is no ignore file. */
+      readonly size: number
+    }
   | {
       readonly kind: 'step-planned'
       readonly step: StepId
@@ -54,6 +63,20 @@ export type BuildEvent =
       readonly code: string
       readonly message: string
       readonly location: SourceLocation | undefined
+    }
+  /** An output was written: an archive, a layout, a tar or a folder. */
+  | {
+      readonly kind: 'output'
+      readonly type: 'oci' | 'docker' | 'tar' | 'local'
+      /** A path, or `-` for what goes to a sink. */
+      readonly dest: string
+      /** Of what `oci` and `docker` wrote, whose compression and media types may be others than the store's. */
+      readonly image: Digest | undefined
+      readonly config: Digest | undefined
+      /** Full names: `docker.io/library/app:1`. */
+      readonly names: readonly string[]
+      readonly timeNs: bigint
+      readonly durationNs: bigint
     }
   | {
       readonly kind: 'exported'

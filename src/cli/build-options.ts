@@ -1,6 +1,6 @@
 // From the command line of `lamella build` to the options of the library's build().
-import { createReadStream, readFileSync, statSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { createReadStream, existsSync, readFileSync, statSync } from 'node:fs'
+import { basename, isAbsolute, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import {
   autoExecutor,
@@ -194,7 +194,24 @@ export async function dockerfile(args: Arguments, io: Io): Promise<Pick<BuildOpt
   const path = args.string('file')
   if (path === undefined) return {}
   if (path === '-') return { dockerfile: { text: await readAll(io.stdin()), name: '<stdin>' } }
+  if (/^https?:\/\//.test(path))
+    return { dockerfile: { text: await fetchText(path, io), name: 'Dockerfile' } }
+  // Beside a context from elsewhere, an absolute path is still one of this machine; another is in the context.
+  if (isAbsolute(path) && isRemote(args.operands[0]!) && !isPipe(path)) {
+    return { dockerfile: { text: readFileSync(path), name: basename(path) } }
+  }
   return { dockerfile: isPipe(path) ? { text: await readPipe(path, io), name: path } : path }
+}
+
+/** What could be a URL. */
+export function isRemote(context: string): boolean {
+  return /:|^github\.com\//.test(context) && !existsSync(context)
+}
+
+async function fetchText(url: string, io: Io): Promise<Uint8Array> {
+  const response = await fetch(url, { signal: io.signal })
+  if (!response.ok) throw new UsageError(`--file ${url}: ${response.status} ${response.statusText}`.trim())
+  return new Uint8Array(await response.arrayBuffer())
 }
 
 /**
@@ -257,10 +274,68 @@ export function extraHosts(args: Arguments): readonly string[] {
   return hosts
 }
 
+type Output = NonNullable<BuildOptions['outputs']>[number]
+
+interface Outputs {
+  readonly outputs: readonly Output[]
+  readonly rewriteTimestamp: boolean | undefined
+}
+
+/** `--output`, as buildx takes it: the names of `--tag` go before `name=`, one output at most is standard output. */
+function outputsOf(args: Arguments, io: Io): Outputs {
+  const stdout = (chunk: Uint8Array): Promise<void> => io.write(chunk)
+  const parsed = args.strings('output').map((text) => parseOutput(text, stdout))
+  const found = parsed.map(({ output }) => output)
+  const toStdout = found.filter((output) => 'dest' in output && output.dest === stdout)
+  if (toStdout.length > 1) throw new UsageError('multiple outputs configured to write to stdout')
+  if (toStdout.length > 0 && io.isTerminal) {
+    throw new UsageError(
+      `dest file is required for ${toStdout[0]!.type} exporter. refusing to write to console`,
+    )
+  }
+  const isTree = found.some(({ type }) => type === 'local' || type === 'tar')
+  if (isTree && args.string('iidfile') !== undefined) {
+    throw new UsageError('local and tar exporters are incompatible with image ID file')
+  }
+  const { annotations, descriptorAnnotations } = annotationsOf(args)
+  const isNamed = args.strings('tag').length > 0
+  const outputs = found.map((output): Output => {
+    if (output.type === 'local' || output.type === 'tar') return output
+    const named = isNamed ? { ...output, names: [] } : output
+    if (named.type === 'image') return named
+    return {
+      ...named,
+      annotations: { ...annotations, ...named.annotations },
+      descriptorAnnotations: { ...descriptorAnnotations, ...named.descriptorAnnotations },
+    }
+  })
+  return { outputs, rewriteTimestamp: rewriteTimestamp(args.flag('rewrite-timestamp'), parsed) }
+}
+
+/** `--annotation [TYPE:]KEY=VALUE`, where TYPE is `manifest` (default) or `manifest-descriptor`. */
+function annotationsOf(args: Arguments): {
+  readonly annotations: Record<string, string>
+  readonly descriptorAnnotations: Record<string, string>
+} {
+  const annotations: Record<string, string> = {}
+  const descriptorAnnotations: Record<string, string> = {}
+  for (const text of args.strings('annotation')) {
+    const match = /^(?:([a-z,-]+):)?([^=:]+)=(.*)$/s.exec(text)
+    if (match === null) throw new UsageError(`--annotation ${text}: expected [TYPE:]KEY=VALUE`)
+    const [, types = 'manifest', key = '', value = ''] = match
+    for (const type of types.split(',')) {
+      if (type === 'manifest') annotations[key] = value
+      else if (type === 'manifest-descriptor') descriptorAnnotations[key] = value
+      else throw new UsageError(`--annotation ${text}: expected a TYPE of manifest or manifest-descriptor`)
+    }
+  }
+  return { annotations, descriptorAnnotations }
+}
+
 /** @throws UsageError that names the option */
 export async function buildOptions(args: Arguments, io: Io, store: Store): Promise<BuildOptions> {
   const epoch = wholeNumber(args.string('source-date-epoch') ?? io.env.SOURCE_DATE_EPOCH, 'SOURCE_DATE_EPOCH')
-  const outputs = args.strings('output').map((text) => parseOutput(text, (chunk) => io.write(chunk)))
+  const { annotations } = annotationsOf(args)
   return {
     store,
     ...(await dockerfile(args, io)),
@@ -282,8 +357,8 @@ export async function buildOptions(args: Arguments, io: Io, store: Store): Promi
     cacheFrom: cacheFrom(args),
     cacheTo: cacheTo(args),
     sourceDateEpoch: epoch,
-    rewriteTimestamp: rewriteTimestamp(args.flag('rewrite-timestamp'), outputs),
-    outputs: outputs.map(({ output }) => output),
+    ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
+    ...outputsOf(args, io),
     signal: io.signal,
   }
 }

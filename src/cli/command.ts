@@ -26,6 +26,8 @@ export interface Io {
   readonly stdin: () => AsyncIterable<Uint8Array>
   /** What the terminal behind stderr can do; `undefined` when there is none. */
   readonly terminal: { readonly columns: () => number; readonly rows: () => number } | undefined
+  /** Whether somebody would read the data on a screen. */
+  readonly isTerminal: boolean
   /** Fires at SIGINT and SIGTERM. */
   readonly signal: AbortSignal
 }

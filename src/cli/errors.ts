@@ -8,8 +8,18 @@ interface Described {
   readonly location?: SourceLocation | undefined
 }
 
+/** Texts for errors that their command words itself. */
+const reports = new WeakMap<Error, string>()
+
+/** @param text  what `formatError` shall say of the error, ended by a newline */
+export function reportAs(error: Error, text: string): void {
+  reports.set(error, text)
+}
+
 /** Text for stderr, ended by a newline. */
 export function formatError(error: unknown): string {
+  const report = error instanceof Error ? reports.get(error) : undefined
+  if (report !== undefined) return report
   if (error instanceof UsageError) return `ERROR: ${error.message}\n`
   if (!(error instanceof Error)) return `ERROR: ${String(error)}\n`
   const { code: raw, location } = error as Described

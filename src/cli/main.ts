@@ -187,6 +187,7 @@ function processIo(): Io {
     terminal: process.stderr.isTTY
       ? { columns: () => process.stderr.columns || 80, rows: () => process.stderr.rows || 24 }
       : undefined,
+    isTerminal: process.stdout.isTTY === true,
     signal: controller.signal,
   }
 }

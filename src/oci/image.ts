@@ -148,7 +148,7 @@ async function putDocument(blobs: BlobStore, mediaType: string, bytes: Uint8Arra
 
 /**
  * Finds what a person means by an image's name: a ref, with `:latest` where no tag is given, a digest of a manifest in
- * the store, or the first characters (at least 6) of one that has a ref; `NAME@{N}` is what a ref pointed at N changes ago.
+ * the store, or the first characters (at least 6) of one that has a ref, or of its config, the image's id; `NAME@{N}` is what a ref pointed at N changes ago.
  *
  * @throws ImageError IMAGE_NOT_FOUND, with the names that are near, REFERENCE_INVALID
  */
@@ -171,7 +171,25 @@ export async function resolveImage(store: Store, name: string): Promise<Descript
     const pinned = refs.find((ref) => ref.target.digest === reference.digest)
     if (pinned !== undefined) return pinned.target
   }
+  const byId = await imageOfConfig(store, refs, name)
+  if (byId !== undefined) return byId
   throw notFound(familiarName(reference), refs)
+}
+
+/** By the digest of its config, which is what Docker calls an image's id, and `lamella build -q` prints. */
+async function imageOfConfig(
+  store: Store,
+  refs: readonly { readonly target: Descriptor }[],
+  name: string,
+): Promise<Descriptor | undefined> {
+  if (!/^sha256:[0-9a-f]{6,64}$|^[0-9a-f]{12,64}$/.test(name)) return undefined
+  const found = new Map<string, Descriptor>()
+  for (const { target } of refs) {
+    if (!isManifestType(target.mediaType)) continue
+    const { config } = parseManifest(await readBlob(store.blobs, target.digest))
+    if (matchesDigest(config.digest, name)) found.set(target.digest, target)
+  }
+  return found.size === 1 ? [...found.values()][0] : undefined
 }
 
 const AT_VERSION = /^(.+)@\{(\d{1,9})\}$/

@@ -7,12 +7,21 @@ export { loadLayout } from './layout.js'
 export type { ImageToSave, SaveOptions } from './archive-save.js'
 export { childrenOf, copyImage, formatPlatform, readImage, resolveImage, writeImage } from './image.js'
 export type { Image, ImageLayer, WriteImageOptions } from './image.js'
-export { familiarName, parseReference, refNameOf } from './reference.js'
+export { encodeIndex, exportImageFiles } from './image-export.js'
+export type {
+  ExportDocument,
+  ExportImageOptions,
+  ExportSettings,
+  ExportedImage,
+  ImageExport,
+} from './image-export.js'
+export { familiarName, fullRefName, parseReference, refNameOf } from './reference.js'
 export type { Reference } from './reference.js'
 export {
   CONTAINER_FIELDS,
   encodeConfig,
   encodeManifest,
+  formatDocument,
   isIndexType,
   isManifestType,
   parseConfig,

@@ -84,3 +84,10 @@ export function refNameOf(text: string): string {
   const isBare = reference.tag === undefined && reference.digest === undefined
   return familiarName(isBare ? { ...reference, tag: 'latest' } : reference)
 }
+
+/** The whole name of what `refNameOf` names, with registry and `library/`: `docker.io/library/node:latest`. @throws as it */
+export function fullRefName(text: string): string {
+  const { registry, repository, tag, digest } = parseReference(refNameOf(text))
+  const name = `${registry}/${repository}${tag === undefined ? '' : `:${tag}`}`
+  return digest === undefined ? name : `${name}@${digest}`
+}

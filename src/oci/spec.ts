@@ -1,7 +1,7 @@
 // The documents of the OCI image spec as types, and parsers that name the field that is wrong. Pure. Docker's own
 // manifests and configs have the same shape under other media types and are read too.
 // @see OCI image-spec v1.1 manifest.md, image-index.md, config.md
-import { canonicalJson, MEDIA_TYPES, type Descriptor, type Platform } from '../descriptor.js'
+import { canonicalJson, goJson, MEDIA_TYPES, type Descriptor, type Platform } from '../descriptor.js'
 import { isDigest, type DiffID } from '../digest.js'
 import { ImageError } from '../errors.js'
 import { compareNames } from '../path.js'
@@ -316,4 +316,9 @@ export function encodeManifest(manifest: ImageManifest): Uint8Array {
     { schemaVersion, mediaType, artifactType, config, layers: some, subject, annotations },
     2,
   )
+}
+
+/** A document for people and scripts, indented, as Go's json.MarshalIndent writes it. */
+export function formatDocument(value: unknown): string {
+  return goJson(value, 2)
 }

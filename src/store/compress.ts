@@ -17,9 +17,8 @@ const BY_MEDIA_TYPE = new Map<string, Compression>([
   [MEDIA_TYPES.layerZstd, 'zstd'],
   [MEDIA_TYPES.dockerLayer, 'none'],
   [MEDIA_TYPES.dockerLayerGzip, 'gzip'],
-  // What some tools write: the underscore-free name of Docker's plain layer, zstd under Docker's name, and the layers
-  // that were not to be distributed.
-  ['application/vnd.docker.image.rootfs.diff.tar.zstd', 'zstd'],
+  // What some tools write: zstd under Docker's name, and the layers that were not to be distributed.
+  [MEDIA_TYPES.dockerLayerZstd, 'zstd'],
   ['application/vnd.docker.image.rootfs.foreign.diff.tar.gzip', 'gzip'],
   ['application/vnd.oci.image.layer.nondistributable.v1.tar', 'none'],
   ['application/vnd.oci.image.layer.nondistributable.v1.tar+gzip', 'gzip'],

@@ -90,14 +90,22 @@ function badIndex(field: string, problem: string, cause?: unknown): StoreError {
   return new StoreError('STORE_UNREADABLE', `${where} ${problem}`, { data: { field }, cause })
 }
 
+/**
+ * A ref's name: the annotation of the image-spec, or, where containerd and BuildKit wrote the index, theirs, which has the
+ * whole name where that has the tag only. `docker.io/library/app:1` is `app:1`.
+ */
 export function refNameOf(entry: Descriptor): string | undefined {
-  return entry.annotations?.[REF_NAME_ANNOTATION]
+  const whole = entry.annotations?.[IMAGE_NAME]
+  if (whole === undefined) return entry.annotations?.[REF_NAME_ANNOTATION]
+  return whole.replace(/^docker\.io\/(?:library\/(?=[^/]*$))?/, '')
 }
 
-/** The target that an entry stands for: the entry without its ref name. */
+const IMAGE_NAME = 'io.containerd.image.name'
+
+/** The target that an entry stands for: the entry without its names. */
 export function targetOf(entry: Descriptor): Descriptor {
   const { annotations, ...rest } = entry
-  const { [REF_NAME_ANNOTATION]: _, ...others } = annotations ?? {}
+  const { [REF_NAME_ANNOTATION]: _, [IMAGE_NAME]: _whole, ...others } = annotations ?? {}
   return orderFields(Object.keys(others).length === 0 ? rest : { ...rest, annotations: others })
 }
 

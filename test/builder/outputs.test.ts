@@ -83,9 +83,10 @@ describe('outputs', () => {
 
   test('type=oci,tar=false: a layout', async () => {
     const dest = join(folder(), 'layout')
-    const { image } = await output({ type: 'oci', dest, tar: false })
+    const { config } = await output({ type: 'oci', dest, tar: false })
     await using layout = await openDiskStore(dest, { create: false })
-    expect((await layout.refs.get('app:1'))?.digest).toBe(image.digest)
+    const found = await readImage(layout.blobs, (await layout.refs.get('app:1'))!)
+    expect(found.config).toEqual(config)
   })
 
   test('compressed layers', async () => {
@@ -125,7 +126,11 @@ describe('outputs', () => {
     ['type=tar,dest=a.tar', { type: 'tar', dest: 'a.tar' }],
     ['type=oci,dest=a.tar', { type: 'oci', dest: 'a.tar', tar: true }],
     ['type=oci,tar=false,dest=a', { type: 'oci', dest: 'a', tar: false }],
-    ['type=docker', { type: 'docker' }],
+    ['type=docker', { type: 'image' }],
+    ['type=docker,name=a', { type: 'image', names: ['a'] }],
+    ['type=cacheonly', { type: 'image' }],
+    ['', { type: 'image' }],
+    ['dest=x', { type: 'local', dest: 'dest=x' }],
     ['type=docker,dest=-', { type: 'docker' }],
     ['type=oci,dest=a,compression=zstd,name=x:1', { type: 'oci', compression: 'zstd', names: ['x:1'] }],
     ['type=image,name=a', { type: 'image', names: ['a'] }],
@@ -144,7 +149,17 @@ describe('outputs', () => {
     'type=oci,tar=maybe',
     'type=oci,=x',
     'type=oci,compression=rar',
-    'dest=x',
+    'dest=x,tar=true',
+    'type=image,push=true',
+    'type=registry,name=x',
+    'out,1',
+    'type=local,dest=-',
+    'type=oci,"dest=x',
+    'type=oci,dest=x,compression-level=10',
+    'type=oci,dest=x,compression=zstd,compression-level=23',
+    'type=oci,dest=x,compression=gzip,compression-level=-1',
+    'type=oci,dest=x,annotation-index.a=1',
+    'type=oci,dest=x,annotation-nope.a=1',
   ])('--output %s is refused', (text) => {
     expect(() => parseOutput(text, () => {})).toThrow(expect.objectContaining({ code: 'OPTION_INVALID' }))
   })

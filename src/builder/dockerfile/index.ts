@@ -53,7 +53,7 @@ export {
   type ExpandedInstruction,
   type ExpandInstructionOptions,
 } from './expand-instruction.js'
-export { formatDuration } from './go-values.js'
+export { formatDuration, parseCsvLine } from './go-values.js'
 export { chompHeredoc, isHeredocStart, type HeredocStart } from './heredoc.js'
 export {
   cleanPath,
@@ -95,6 +95,7 @@ export {
   formatChecks,
   formatChecksJson,
   formatExcerpt,
+  formatLines,
   formatWarnings,
 } from './lint/report.js'
 export { RULES, type RuleName } from './lint/rules.js'

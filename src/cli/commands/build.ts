@@ -3,11 +3,11 @@ import {
   type BaseImageFacts,
   type BuildOptions,
   type BuildResult,
-  type ContextSource,
+  type BuildTexts,
   type StepReport,
 } from 'lamella/builder'
 import { writeFileWhole } from 'lamella/store'
-import { buildOptions, dockerfile, pairs, platform } from '../build-options.js'
+import { buildOptions, dockerfile, isRemote, pairs, platform } from '../build-options.js'
 import { LIMIT_OPTIONS } from '../limits.js'
 import { STORE, UsageError, type Arguments, type Command, type Io } from '../command.js'
 import { createRenderer, PROGRESS_KINDS, type ProgressKind } from '../render/renderer.js'
@@ -21,26 +21,34 @@ function progressKind(args: Arguments): ProgressKind {
   throw new UsageError(`--progress ${text}: expected one of ${PROGRESS_KINDS.join(', ')}`)
 }
 
+/** Files about the build, as buildx writes them: the image's id is the digest of its config. */
 async function writeResults(args: Arguments, result: BuildResult): Promise<void> {
-  const { image, config, names } = result
   const iidfile = args.string('iidfile')
-  if (iidfile !== undefined) await writeFileWhole(iidfile, [Buffer.from(image.digest)])
+  if (iidfile !== undefined) await writeFileWhole(iidfile, [Buffer.from(result.configDigest)])
   const metadata = args.string('metadata-file')
-  if (metadata === undefined) return
-  // The fields of buildx's metadata file.
-  const document = {
-    'containerimage.config.digest': result.configDigest,
-    'containerimage.descriptor': image,
-    'containerimage.digest': image.digest,
-    ...(names.length === 0 ? {} : { 'image.name': names.join(',') }),
-    'lamella.platform': `${config.os}/${config.architecture}`,
+  if (metadata !== undefined) await writeFileWhole(metadata, [Buffer.from(await metadataOf(result))])
+}
+
+/** The fields of buildx's metadata file; of several outputs, the last image's. */
+async function metadataOf({ image, config, configDigest, names, exports }: BuildResult): Promise<string> {
+  const { fullRefName, formatDocument } = await import('lamella/oci')
+  const { os, architecture, variant } = config
+  const platform = { architecture, os, ...(variant === undefined ? {} : { variant }) }
+  const { descriptor, names: full } = exports.at(-1) ?? {
+    descriptor: { ...image, platform },
+    names: names.map(fullRefName),
   }
-  await writeFileWhole(metadata, [Buffer.from(JSON.stringify(document, undefined, 2) + '\n')])
+  return formatDocument({
+    'containerimage.config.digest': configDigest,
+    'containerimage.descriptor': descriptor,
+    'containerimage.digest': descriptor.digest,
+    ...(full.length === 0 ? {} : { 'image.name': full.join(',') }),
+  })
 }
 
 /** An archive on stdout leaves no room for the digest. */
-function writesToStdout(args: Arguments): boolean {
-  return args.strings('output').some((text) => /(?:^|dest=)-(?:,|$)/.test(text))
+function writesToStdout({ outputs = [] }: BuildOptions): boolean {
+  return outputs.some((output) => 'dest' in output && typeof output.dest === 'function')
 }
 
 async function explain(
@@ -77,10 +85,7 @@ function callOf(args: Arguments): Call {
 /** Prints what is asked about the Dockerfile, as `docker build --call` does; builds nothing. */
 async function answer({ method, json }: Call, args: Arguments, io: Io): Promise<number> {
   const language = await import('lamella/builder')
-  const { text, name, ignore } = language.readBuildTexts({
-    context: await checkedContext(args, io),
-    ...(await dockerfile(args, io)),
-  })
+  const { text, name, ignore } = await buildTexts(args, io)
   const print = (output: string): Promise<void> => io.write(json ? `${output}\n` : `\n${output}`)
   if (method === 'targets') {
     const parsed = language.parseDockerfile(text, { file: name })
@@ -110,18 +115,15 @@ async function answer({ method, json }: Call, args: Arguments, io: Io): Promise<
   return report.error === undefined && report.warnings.length === 0 ? 0 : 1
 }
 
-/** The context; a git repository is checked out into the store. */
-async function checkedContext(args: Arguments, io: Io): Promise<ContextSource> {
+/** What is to be checked. A git repository is checked out into the store, and a URL fetched. */
+async function buildTexts(args: Arguments, io: Io): Promise<BuildTexts> {
+  const { readBuildTexts, resolveContext } = await import('lamella/builder')
   const operand = args.operands[0]!
-  if (!isRemote(operand)) return operand
+  const file = await dockerfile(args, io)
+  if (!isRemote(operand)) return readBuildTexts({ context: operand, ...file })
   await using store = await openStore(args, io, { create: true })
-  const { resolveContext } = await import('lamella/builder')
-  return (await resolveContext(operand, { store, signal: io.signal })) ?? operand
-}
-
-/** What could be a URL, and so is worth opening the store for. */
-function isRemote(context: string): boolean {
-  return /:|^github\.com\//.test(context)
+  const context = (await resolveContext(operand, { store, signal: io.signal })) ?? operand
+  return readBuildTexts({ context, ...file })
 }
 
 /** What the images that FROM names set, as far as the store has them: their variables count as defined. */
@@ -155,7 +157,8 @@ export const command: Command = {
     'Steps are cached under the keys that BuildKit gives them. The digest of the image goes to stdout, progress to stderr.\n' +
     "RUN is carried out by an executor: a sandbox with the image's own binaries (Linux), where this machine can run one,\n" +
     'else the in-process shell (just-bash, when it is installed). CONTEXT is a folder; a git repository, as\n' +
-    'https://host/repo.git#REF:DIR or git@host:repo?ref=REF&subdir=DIR; or - for stdin: a tar, or a Dockerfile alone.',
+    'https://host/repo.git#REF:DIR or git@host:repo?ref=REF&subdir=DIR; the URL of an archive or of a Dockerfile;\n' +
+    'or - for stdin: a tar, or a Dockerfile alone.',
   options: [
     { name: 'tag', short: 't', value: 'NAME', multiple: true, help: 'name the image; may be repeated' },
     {
@@ -182,6 +185,12 @@ export const command: Command = {
       value: 'SPEC',
       multiple: true,
       help: 'type=oci|docker|tar|local,dest=PATH; a path alone is a folder, - a tar on stdout',
+    },
+    {
+      name: 'annotation',
+      value: '[TYPE:]NAME=VALUE',
+      multiple: true,
+      help: 'add an annotation to the manifest, or to its descriptor (manifest-descriptor)',
     },
     {
       name: 'cache-from',
@@ -223,7 +232,7 @@ export const command: Command = {
     },
     { name: 'rewrite-timestamp', help: 'with it, no file in a new layer is younger' },
     { name: 'progress', value: 'KIND', help: 'auto (default), plain, tty, json or quiet' },
-    { name: 'quiet', short: 'q', help: 'print the digest only' },
+    { name: 'quiet', short: 'q', help: "print the image's id only: the digest of its config" },
     { name: 'explain', help: 'say for each step why it was a hit or a miss' },
     { name: 'dry-run', help: 'predict hits and misses; run and write nothing' },
     {
@@ -233,7 +242,7 @@ export const command: Command = {
     },
     { name: 'check', help: 'short for --call=check' },
     { name: 'json', help: 'with --call, --check, --explain or --dry-run: print JSON' },
-    { name: 'iidfile', value: 'FILE', help: 'write the digest of the image there' },
+    { name: 'iidfile', value: 'FILE', help: "write the image's id there" },
     { name: 'metadata-file', value: 'FILE', help: 'write what was built there, as JSON' },
     STORE,
   ],
@@ -252,13 +261,20 @@ export const command: Command = {
     const renderer = await createRenderer(progressKind(args), io)
     let result: BuildResult
     try {
-      result = await build({ ...settings, onEvent: renderer.onEvent })
+      result = await build({ ...settings, onEvent: (event) => renderer.onEvent(event) })
+    } catch (error) {
+      const { reportBuildError } = await import('../build-errors.js')
+      await reportBuildError(error, settings)
+      throw error
     } finally {
       renderer.finish()
     }
     await writeResults(args, result)
     if (args.flag('explain')) await explain(result.steps, settings, args, io)
-    else if (!writesToStdout(args)) await io.write(`${result.image.digest}\n`)
+    else if (!writesToStdout(settings)) {
+      // Quiet, it is what `docker build -q` prints: the image's id.
+      await io.write(`${args.flag('quiet') ? result.configDigest : result.image.digest}\n`)
+    }
     return 0
   },
 }

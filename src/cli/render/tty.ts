@@ -77,6 +77,11 @@ export function ttyRenderer(
       after.push(`${BLUE}WARN: ${event.code}: ${printable(event.message)}${RESET}`)
       return
     }
+    if (event.kind === 'loaded') return
+    if (event.kind === 'output') {
+      after.push(` => exported as ${event.type} to ${printable(event.dest)}`)
+      return
+    }
     if (event.kind === 'exported') {
       after.push(` => exported ${event.image}`, ...event.names.map((name) => ` => named ${printable(name)}`))
       return
@@ -108,7 +113,7 @@ function newStep(name: string): StepState {
   }
 }
 
-type StepEvent = Exclude<BuildEvent, { kind: 'step-planned' | 'warning' | 'exported' }>
+type StepEvent = Exclude<BuildEvent, { kind: 'loaded' | 'step-planned' | 'warning' | 'output' | 'exported' }>
 
 function apply(step: StepState, event: StepEvent): void {
   switch (event.kind) {

@@ -122,7 +122,8 @@ export function formatExcerpt(file: string, range: SourceRange, lines: readonly 
   return formatLines(file, linesOf(range), lines)
 }
 
-function formatLines(file: string, marked: readonly number[], lines: readonly string[]): string {
+/** As `formatExcerpt`, with the numbers of the lines to be marked, in order. */
+export function formatLines(file: string, marked: readonly number[], lines: readonly string[]): string {
   const first = marked[0] ?? 0
   const last = Math.min(marked.at(-1) ?? 0, lines.length)
   if (first > lines.length || first < 1) return ''
