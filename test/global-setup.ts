@@ -1,9 +1,10 @@
 // The seed of the run, and a folder for temporary files that goes away with it, whatever tests, their processes, and
 // killed ones leave there.
 import { randomInt } from 'node:crypto'
-import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { removeTree } from './remove.js'
 
 const HOUR_MS = 3_600_000
 
@@ -14,8 +15,7 @@ function removeLeftOvers(base: string): void {
     if (pid === undefined || existsSync(`/proc/${pid}`)) continue
     const path = join(base, name)
     const stat = statSync(path, { throwIfNoEntry: false })
-    if (stat !== undefined && Date.now() - stat.mtimeMs > HOUR_MS)
-      rmSync(path, { recursive: true, force: true })
+    if (stat !== undefined && Date.now() - stat.mtimeMs > HOUR_MS) removeTree(path)
   }
 }
 
@@ -40,6 +40,6 @@ export default function setup(): () => void {
   return () => {
     if (before === undefined) delete process.env.TMPDIR
     else process.env.TMPDIR = before
-    rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
+    removeTree(folder)
   }
 }

@@ -344,7 +344,7 @@ function opFactory(
   const exec = {
     ...services,
     executors,
-    caches: cacheMounts(options.store, services.env),
+    caches: cacheMounts(services),
     secrets,
     ssh: sshSource(options.ssh),
     timeoutMs: options.timeoutMs,
@@ -370,10 +370,10 @@ function opFactory(
 }
 
 /** One for all runs of a build, which take turns by it; made when the first of them needs it. */
-function cacheMounts(store: Store, env: Env): () => Promise<CacheMounts> {
+function cacheMounts({ store, env, hold }: OpServices): () => Promise<CacheMounts> {
   let made: Promise<CacheMounts> | undefined
   return () =>
-    (made ??= import('./ops/cache-mounts.js').then(({ CacheMounts }) => new CacheMounts(store, env)))
+    (made ??= import('./ops/cache-mounts.js').then(({ CacheMounts }) => new CacheMounts(store, env, hold)))
 }
 
 function gitOptions(options: BuildOptions, env: Env, hold: OpServices['hold']): GitContextOptions {

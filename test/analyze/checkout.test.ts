@@ -5,7 +5,6 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
-  rmSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -20,10 +19,11 @@ import {
   type Change,
 } from '../../src/unionfs/index.js'
 import type { NodeInit } from '../../src/unionfs/index.js'
+import { removeTree } from '../remove.js'
 
 let scratch: string
 beforeEach(() => void (scratch = mkdtempSync(join(tmpdir(), 'lamella-checkout-'))))
-afterEach(() => rmSync(scratch, { recursive: true, force: true }))
+afterEach(() => removeTree(scratch))
 
 const put = (path: string, init: NodeInit): Change => ({ kind: 'put', path, node: new TreeNode(init) })
 const file = (path: string, text: string, init: Partial<NodeInit> = {}): Change => {

@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { build } from '../../src/builder/build.js'
-import { createMemoryStore, openDiskStore } from '../../src/store/index.js'
+import { cacheRoots, functionsExecutor } from '../../src/builder/index.js'
+import { applyGc, createMemoryStore, openDiskStore, planGc, type Store } from '../../src/store/index.js'
+import type { NodeFs } from '../../src/unionfs/index.js'
 import {
   addImage,
   buildCase,
@@ -230,6 +232,30 @@ RUN --mount=type=bind,source=d,target=/m --mount=type=secret,id=key --mount=type
     expect([...tree.walk()].map(({ path }) => path)).toEqual(['', 'out'])
     await run('ls /c; read /c/x')
     expect(recorder.text()).toBe('x\n1\n')
+  })
+
+  test('reads its cache mount to the end, though another build replaces it and a gc follows', async () => {
+    const path = folder()
+    const stores = await Promise.all([1, 2].map(() => openDiskStore(path, { durability: 'none' })))
+    onTestFinished(async () => void (await Promise.all(stores.map((store) => store.close()))))
+    const [first, second] = stores as [Store, Store]
+    await addImage(first, 'base:latest', {})
+    const run = (store: Store, line: string, fn: (fs: NodeFs) => unknown) =>
+      build({
+        store,
+        env: fixedEnv,
+        dockerfile: { text: `FROM base\nRUN --mount=type=cache,target=/c ${line}\n` },
+        executor: functionsExecutor([{ match: line, run: async ({ fs }) => void (await fn(fs)) }]),
+      })
+    await run(first, 'fill', (fs) => fs.writeFileSync('/c/x', 'filled'))
+    await run(first, 'append', async (fs) => {
+      await run(second, 'replace', (other) => other.writeFileSync('/c/x', 'replaced'))
+      const keep = await cacheRoots(second)
+      await applyGc(second, await planGc(second, { graceMs: 0, keep }))
+      fs.appendFileSync('/c/x', ' further')
+      expect(fs.readFileSync('/c/x', 'utf8')).toBe('filled further')
+    })
+    await run(second, 'look', (fs) => expect(fs.readFileSync('/c/x', 'utf8')).toBe('filled further'))
   })
 
   test('that fails says exit code and output, and records nothing', async () => {

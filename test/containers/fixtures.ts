@@ -1,5 +1,5 @@
 // Images to make containers of, and executors that need nothing of the machine.
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
@@ -7,10 +7,11 @@ import type { ExecRequest, ExecResult, Executor } from '../../src/builder/index.
 import { writeImage, type ContainerConfig } from '../../src/oci/index.js'
 import { createMemoryStore, openDiskStore, type Store } from '../../src/store/index.js'
 import { commitDiff, EMPTY_TREE, UnionView } from '../../src/unionfs/index.js'
+import { removeTree } from '../remove.js'
 
 export function scratch(): string {
   const folder = mkdtempSync(join(tmpdir(), 'lamella-containers-'))
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  onTestFinished(() => removeTree(folder))
   return folder
 }
 

@@ -104,7 +104,9 @@ describe('with the sandbox: npm, esbuild and prisma themselves', () => {
     canSandbox && findProgram('npm') !== undefined,
     () => {
       const args = [demo, '--json', '--rm', '--executor', 'sandbox']
-      const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' })
+      // Of a locale that the machine lacks bash warns.
+      const env = { ...process.env, LC_ALL: 'C' }
+      const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', env })
       expect(stderr).toBe('')
       const answered = JSON.parse(stdout) as NonNullable<typeof answer>
       expect([status, answered.ok, answered.executor]).toEqual([0, true, 'sandbox'])

@@ -68,7 +68,9 @@ describe('the functions give what the programs give', () => {
       expect(await run(ours, line)).toMatchObject({ exitCode: 0 })
     }
     const theirs = projectCopy('theirs')
-    const options = { cwd: theirs, env: ENV, stdio: 'pipe' as const }
+    // A home that is not there, or cannot be written, is nothing to npm then.
+    const env = { ...ENV, npm_config_cache: join(dirname(theirs), 'npm-cache') }
+    const options = { cwd: theirs, env, stdio: 'pipe' as const }
     execFileSync(npm!, ['install', '--offline', '--no-audit', '--no-fund'], options)
     execFileSync(npm!, ['exec', '--offline', '--', 'prisma', 'generate'], options)
     execFileSync(npm!, ['run', 'build'], options)

@@ -17,6 +17,7 @@ import {
   requestFor,
   sandboxFolder,
 } from './harness.js'
+import { isRoot } from './sandbox-harness.js'
 import { RUN_LINES } from './run-lines.js'
 
 interface Recorded {
@@ -56,7 +57,7 @@ async function debianResults(): Promise<Recorded[]> {
   return out
 }
 
-const canCompare = canSandbox && isDebian
+const canCompare = canSandbox && isDebian && isRoot
 if (process.env.RECORD === '1' && canCompare)
   writeFileSync(file, `${JSON.stringify(await debianResults(), null, 1)}\n`)
 

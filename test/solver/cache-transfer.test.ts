@@ -1,5 +1,5 @@
 // Caches that travel: BuildKit's cacheconfig.v0 as folder and inline, and what a builder that imports them finds.
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { build, type BuildEvent, type BuildOptions } from '../../src/builder/index.js'
@@ -132,6 +132,7 @@ describe('type=local', () => {
     })
     const path = join(dest, 'blobs/sha256', result.layers.at(-1)!.descriptor.digest.slice(7))
     const bytes = readFileSync(path)
+    chmodSync(path, 0o644)
     writeFileSync(path, Buffer.concat([bytes.subarray(1), bytes.subarray(0, 1)]))
     await expect(
       run(createMemoryStore(), dir, { cacheFrom: [{ type: 'local', src: dest }] }),

@@ -21,6 +21,7 @@ import { openContext } from '../../src/builder/context.js'
 import { createIgnoreMatcher } from '../../src/builder/dockerfile/index.js'
 import { createMemoryStore, type Store } from '../../src/store/index.js'
 import { runs } from '../chance.js'
+import { removeTree } from '../remove.js'
 
 const NAMES = ['a', 'b', 'd', 'd/a', 'd/e', 'd/e/f', 'g', 'g/h', 'd-x', '.git']
 const name = fc.constantFrom(...NAMES)
@@ -97,7 +98,7 @@ test('a folder looked at again and again has the key that a first look gives (la
           expect(remembered).toBe(await look(dir, undefined, selectors, ignore))
         }
       } finally {
-        rmSync(dir, { recursive: true, force: true })
+        removeTree(dir)
       }
     }),
     { numRuns: runs(150) },

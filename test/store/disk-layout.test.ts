@@ -288,6 +288,7 @@ describe('damage', () => {
     await expect(readBlob(store.blobs, digest)).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' })
     await store.blobs.put(bytes)
     expect((await readBlob(store.blobs, digest)).length).toBe(100_000)
+    chmodSync(file, 0o644)
     truncateSync(file, 0)
     await store.blobs.put([bytes])
     expect((await readBlob(store.blobs, digest)).length).toBe(100_000)

@@ -380,6 +380,21 @@ describe('watch', () => {
 })
 
 describe('cp', () => {
+  // As Node does it (lib/internal/fs/cp: join): the kernel resolves the path that was given, the text decides below it.
+  test('`..` behind a symlink is taken away as text below the folder that was named', () => {
+    const { fs } = new UnionView()
+    fs.mkdirSync('/b/b', { recursive: true })
+    fs.mkdirSync('/x/d', { recursive: true })
+    fs.symlinkSync('/', '/x/d/a')
+    expect(() => fs.cpSync('/x/d/a/../b', '/x/d', { recursive: true })).toThrow(
+      expect.objectContaining({ code: 'ENOENT', syscall: 'lstat', path: '/x/d/b/b' }),
+    )
+    fs.mkdirSync('/x/d/b/b', { recursive: true })
+    fs.writeFileSync('/x/d/b/b/f', 'by the text')
+    fs.cpSync('/x/d/a/../b', '/x/to', { recursive: true })
+    expect(fs.readdirSync('/x/to', { recursive: true })).toEqual(['b', 'b/f'])
+  })
+
   test('a filter that answers later, in the asynchronous forms alone', async () => {
     const { fs } = new UnionView()
     fs.mkdirSync('/from/sub', { recursive: true })

@@ -1,9 +1,9 @@
 // The directories of RUN --mount=type=cache, kept in the store between runs: each is a layer of its own that a sidecar
 // names. Losing one costs time only.
-import { digestOf, hexOf, type DiffID } from '../../digest.js'
+import { digestOf, hexOf, type DiffID, type Digest } from '../../digest.js'
 import type { Descriptor } from '../../descriptor.js'
 import { systemEnv, type Env } from '../../env.js'
-import type { Store } from '../../store/index.js'
+import type { Hold, Store } from '../../store/index.js'
 import { commitDiff, EMPTY_TREE, openTree, Tree, TreeNode } from '../../unionfs/index.js'
 
 const KIND = 'cache-mount'
@@ -28,15 +28,17 @@ export interface CacheMountInfo {
 export class CacheMounts {
   private readonly locks = new Map<string, Promise<void>>()
 
+  /** @param hold  keeps what `load` gives from gc; without it a gc beside may take it away */
   constructor(
     private readonly store: Store,
     private readonly env: Env = systemEnv,
+    private readonly hold?: Hold,
   ) {}
 
   /** The directory as the last run left it; `undefined` when there is none. */
   async load(id: string): Promise<TreeNode | undefined> {
     const saved = this.read(keyOf(id))
-    if (saved === undefined) return undefined
+    if (saved === undefined || !(await this.keep(saved.descriptor.digest))) return undefined
     try {
       return (await openTree(this.store, [saved])).root
     } catch {
@@ -67,6 +69,17 @@ export class CacheMounts {
   /** @param key  as `list` gives it; removing one that is not there is no error */
   async remove(key: string): Promise<void> {
     await this.store.sidecars.delete(KIND, key)
+  }
+
+  /**
+   * A run reads its mount bit by bit, and may do so after another build has replaced it. Asked for alone with the store, so
+   * that no gc is at work that has not seen the hold.
+   * @returns whether the blob is there
+   */
+  private async keep(digest: Digest): Promise<boolean> {
+    if (this.hold === undefined) return true
+    await this.hold([digest])
+    return this.store.exclusive(async () => (await this.store.blobs.stat(digest)) !== undefined)
   }
 
   private read(key: string): Saved | undefined {

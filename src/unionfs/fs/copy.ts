@@ -207,7 +207,7 @@ class Copier {
     const found = attempt('opendir', source, undefined, () => listDirectory(this.#kernel, source))
     for (const name of found.names.slice()) {
       // An entry may have gone, or be the copy itself.
-      if (childOf(from, name) !== undefined) yield* this.#copyEntry(joined(source, name), joined(dest, name))
+      if (childOf(from, name) !== undefined) yield* this.#copyEntry(join(source, name), join(dest, name))
     }
     if (to === undefined) {
       attempt('chmod', dest, undefined, () =>
@@ -292,8 +292,18 @@ function directoryName(path: string): string {
   return trimmed.slice(0, at).replace(/\/+$/, '') || '/'
 }
 
-function joined(parent: string, name: string): string {
-  return parent.endsWith('/') ? parent + name : `${parent}/${name}`
+/** join as node:path has it: by the text alone, so that `..` takes a symlink's name away and not what it leads to. */
+function join(parent: string, name: string): string {
+  if (!/(?:^|\/)\.{0,2}(?:\/|$)/.test(parent.slice(1))) return `${parent}/${name}`
+  const isAbsolute = parent.startsWith('/')
+  const out: string[] = []
+  for (const part of parent.split('/')) {
+    if (part === '' || part === '.') continue
+    if (part !== '..') out.push(part)
+    else if (out.length > 0 && out.at(-1) !== '..') out.pop()
+    else if (!isAbsolute) out.push(part)
+  }
+  return (isAbsolute ? '/' : '') + [...out, name].join('/')
 }
 
 /** Whether `path` lies in `parent`, or is it; both absolute. */
