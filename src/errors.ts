@@ -92,6 +92,7 @@ export type ContainerErrorCode =
   | 'COPY_INVALID'
   | 'CHANGE_INVALID'
   | 'MOUNT_INVALID'
+  | 'SIGNAL_INVALID'
   | 'MOUNT_FAILED'
   | 'VOLUME_NOT_FOUND'
   | 'VOLUME_NAME_INVALID'

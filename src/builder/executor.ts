@@ -42,6 +42,14 @@ export interface ExecRequest {
   readonly network: 'default' | 'none' | 'host'
   /** Bytes for standard input; empty by default. */
   readonly stdin?: Uint8Array | undefined
+  /** Standard input as it comes, in the place of `stdin`. Executors in process read it to its end first. */
+  readonly stdinStream?: AsyncIterable<Uint8Array> | undefined
+  /**
+   * The command gets a terminal of its own, in a session of its own; all output is then `stdout`. With `input` it is relayed
+   * from the terminal that our standard input must be: keys, Ctrl-C and the window's size. Only in the sandbox; executors in
+   * process have no terminals to give, and leave it be.
+   */
+  readonly terminal?: { readonly input: boolean } | undefined
   readonly timeoutMs?: number | undefined
   readonly limits?: ExecLimits | undefined
   /** What the machine is called; default BuildKit's name. For executors that give it a name of its own. */

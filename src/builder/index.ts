@@ -74,6 +74,7 @@ export {
   readSharedFolder,
   recoverSharedFolders,
   sandboxExecutor,
+  signalSession,
   shellExecutor,
   readAccountFiles,
   resolveIdentity,

@@ -24,6 +24,10 @@ export interface Io {
   note(text: string): void
   readonly env: Readonly<Record<string, string | undefined>>
   readonly stdin: () => AsyncIterable<Uint8Array>
+  /** Reads no more of it: a command that was given it has ended. */
+  endStdin(): void
+  /** Whether standard input is a terminal. */
+  readonly stdinIsTerminal: () => boolean
   /** What the terminal behind stderr can do; `undefined` when there is none. */
   readonly terminal: { readonly columns: () => number; readonly rows: () => number } | undefined
   /** Whether somebody would read the data on a screen. */

@@ -8,6 +8,7 @@ import {
   parseMountFlag,
   parseTmpfsFlag,
   parseVolumeFlag,
+  signalNumber,
   startContainer,
   type ContainerInfo,
   type CreateContainerOptions,
@@ -15,7 +16,7 @@ import {
   type RunOptions,
 } from 'lamella/containers'
 import type { Store } from 'lamella/store'
-import { executors, extraHosts, labelsOf, pairs, readAll, variableOf } from './build-options.js'
+import { executors, extraHosts, labelsOf, pairs, variableOf } from './build-options.js'
 import { type Arguments, type Io, type OptionSpec, UsageError } from './command.js'
 import { formatError } from './errors.js'
 import { LIMIT_OPTIONS, limits } from './limits.js'
@@ -30,7 +31,7 @@ export const EXECUTOR: OptionSpec = {
 export const INTERACTIVE: OptionSpec = {
   name: 'interactive',
   short: 'i',
-  help: 'give it our standard input, read to its end first',
+  help: 'give it our standard input',
 }
 export const ENV: OptionSpec = {
   name: 'env',
@@ -48,13 +49,13 @@ export const ENV_FILE: OptionSpec = {
 export const TTY: OptionSpec = {
   name: 'tty',
   short: 't',
-  help: 'taken for docker’s sake: there is no terminal to give, and the command sees pipes',
+  help: 'a terminal for the command (sandbox); with -i it is ours',
 }
 export const STOP_TIME: OptionSpec = {
   name: 'time',
   short: 't',
   value: 'SECONDS',
-  help: 'how long to wait before killing it (default: 10)',
+  help: "how long to wait before killing it (default: the container's, else 10)",
 }
 export const WORKDIR: OptionSpec = {
   name: 'workdir',
@@ -116,6 +117,8 @@ export const CREATE_OPTIONS: readonly OptionSpec[] = [
     help: 'a name that it can resolve (sandbox)',
   },
   TTY,
+  { name: 'stop-signal', value: 'SIGNAL', help: "what stop sends; default the image's STOPSIGNAL" },
+  { name: 'stop-timeout', value: 'SECONDS', help: 'how long stop waits before it kills (default: 10)' },
   ...LIMIT_OPTIONS,
 ]
 
@@ -149,6 +152,9 @@ export function createOptions(args: Arguments, io: Io): CreateContainerOptions {
     hostname: args.string('hostname'),
     extraHosts: extraHosts(args).map(hostPair),
     removeOnExit: args.flag('rm'),
+    tty: args.flag('tty'),
+    stopSignal: signalOption(args, 'stop-signal'),
+    stopTimeoutMs: stopTimeMs(args, 'stop-timeout'),
   }
 }
 
@@ -197,10 +203,20 @@ function envFile(path: string, env: Io['env']): [name: string, value: string][] 
 }
 
 /** Of --time, in milliseconds. @throws UsageError */
-export function stopTimeMs(args: Arguments): number {
-  const text = args.string('time') ?? '10'
+export function stopTimeMs(args: Arguments, name = 'time'): number | undefined {
+  const text = args.string(name)
+  if (text === undefined) return undefined
+  // As docker: -1 waits for ever.
+  if (text === '-1') return Number.MAX_SAFE_INTEGER
   if (/^\d{1,6}$/.test(text)) return Number(text) * 1000
-  throw new UsageError(`--time ${text}: expected seconds`)
+  throw new UsageError(`--${name} ${text}: expected seconds`)
+}
+
+/** A signal that is given by name or number. @throws UsageError */
+export function signalOption(args: Arguments, name: string): string | undefined {
+  const text = args.string(name)
+  if (text === undefined) return undefined
+  return asUsage(() => (signalNumber(text), text))
 }
 
 function asUsage<T>(read: () => T): T {
@@ -232,9 +248,13 @@ export async function runOptions(
   args: Arguments,
   store: Store,
   io: Io,
+  hasTty = args.flag('tty'),
 ): Promise<{ readonly options: RunOptions; readonly done: () => Promise<void> }> {
   io.outliveReader()
-  if (args.flag('tty')) io.note('lamella: there is no terminal for the command (-t): it sees pipes\n')
+  const terminal = terminalOf(args, io, hasTty)
+  if (hasTty && args.strings('executor').at(-1) === 'shell') {
+    io.note('lamella: the shell has no terminal for the command (-t)\n')
+  }
   // What `lamella kill` sends: SIGKILL itself would take the process that has to keep the files.
   const killer = new AbortController()
   process.once('SIGQUIT', () => killer.abort(new Error('SIGKILL')))
@@ -242,7 +262,8 @@ export async function runOptions(
   const decoder = new TextDecoder()
   const options: RunOptions = {
     executor: await executorsOf(args, store, io),
-    stdin: args.flag('interactive') ? await readAll(io.stdin()) : undefined,
+    stdinStream: args.flag('interactive') ? lateStdin(io) : undefined,
+    terminal,
     stop: AbortSignal.any([io.signal, killer.signal]),
     onOutput(stream, bytes) {
       if (stream === 'stderr') io.note(decoder.decode(bytes, { stream: true }))
@@ -252,7 +273,23 @@ export async function runOptions(
       }
     },
   }
-  return { options, done: () => written }
+  const done = async (): Promise<void> => {
+    if (args.flag('interactive')) io.endStdin()
+    await written
+  }
+  return { options, done }
+}
+
+/** Our standard input, not touched before somebody reads it: where it is a terminal it is another's to read. */
+function lateStdin(io: Io): AsyncIterable<Uint8Array> {
+  return { [Symbol.asyncIterator]: () => io.stdin()[Symbol.asyncIterator]() }
+}
+
+function terminalOf(args: Arguments, io: Io, hasTty: boolean): RunOptions['terminal'] {
+  if (!hasTty) return undefined
+  const input = args.flag('interactive')
+  if (input && !io.stdinIsTerminal()) throw new UsageError('-it: standard input is not a terminal')
+  return { input }
 }
 
 /** As docker: 125 where the command was not run for a reason of ours. */
@@ -264,8 +301,13 @@ export function outOfMemory({ settings }: ContainerInfo): string {
 }
 
 /** Runs a container in the foreground. @returns the command's exit code, or 125 */
-export async function runInForeground(store: Store, id: string, args: Arguments, io: Io): Promise<number> {
-  const { options, done } = await runOptions(args, store, io)
+export async function runInForeground(
+  store: Store,
+  { id, settings }: ContainerInfo,
+  args: Arguments,
+  io: Io,
+): Promise<number> {
+  const { options, done } = await runOptions(args, store, io, settings.tty === true)
   try {
     const { exitCode, oomKilled, info } = await startContainer(store, id, options)
     await done()

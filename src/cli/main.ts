@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // The `lamella` command: finds the command, gives it its arguments, turns errors into words and exit codes. Commands are
 // loaded when they are called, because start-up is part of every build.
+import { isatty } from 'node:tty'
 import { keepCompiledCode } from './compile-cache.js'
 import { formatError } from './errors.js'
 import {
@@ -184,6 +185,8 @@ function processIo(): Io {
     note: (text) => void process.stderr.write(text),
     env: process.env,
     stdin: () => process.stdin,
+    endStdin: () => void process.stdin.destroy(),
+    stdinIsTerminal: () => isatty(0),
     terminal: process.stderr.isTTY
       ? { columns: () => process.stderr.columns || 80, rows: () => process.stderr.rows || 24 }
       : undefined,

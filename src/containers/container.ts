@@ -57,6 +57,12 @@ export interface ContainerSettings {
   /** Nothing outside the mounts can be written to by what runs. */
   readonly readOnlyRoot: boolean
   readonly limits?: ExecLimits | undefined
+  /** It is run on a terminal, where the executor has one. */
+  readonly tty?: boolean | undefined
+  /** What asks it to end: SIGTERM unless the image or the caller says otherwise. */
+  readonly stopSignal?: string | undefined
+  /** How long it has to end by itself then. Default 10 seconds. */
+  readonly stopTimeoutMs?: number | undefined
   /** Default: the first 12 digits of the id. */
   readonly hostname?: string | undefined
   /** Names that /etc/hosts has besides. */

@@ -19,6 +19,7 @@ import {
 import { mountTarget, parseVolumeFlag, type MountRequest } from './mounts.js'
 import { checkContainerName, checkVolumeName, randomName, suggestName } from './names.js'
 import { readRecords, requireFree } from './records.js'
+import { signalOf } from './signals.js'
 import { provideVolume } from './volumes.js'
 
 export interface CreateContainerOptions {
@@ -47,6 +48,11 @@ export interface CreateContainerOptions {
   /** Names that can be resolved besides, with their addresses; for executors that show an /etc/hosts. */
   readonly extraHosts?: ContainerSettings['extraHosts']
   readonly removeOnExit?: boolean | undefined
+  /** Run its command on a terminal. */
+  readonly tty?: boolean | undefined
+  /** Default: the image's STOPSIGNAL, else SIGTERM. */
+  readonly stopSignal?: string | undefined
+  readonly stopTimeoutMs?: number | undefined
   /** Clock and dice. */
   readonly clock?: Env | undefined
 }
@@ -198,6 +204,9 @@ function settingsOf(config: ContainerConfig, options: CreateContainerOptions): C
     network: options.network ?? 'default',
     readOnlyRoot: options.readOnlyRoot ?? false,
     limits: options.limits,
+    tty: options.tty,
+    stopSignal: signalOf(options.stopSignal ?? config.StopSignal),
+    stopTimeoutMs: options.stopTimeoutMs,
     hostname: options.hostname,
     extraHosts: options.extraHosts,
   }

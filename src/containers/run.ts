@@ -16,6 +16,10 @@ export interface RunOptions {
   readonly executor: Executor | readonly Executor[]
   /** Bytes for standard input; empty by default. */
   readonly stdin?: Uint8Array | undefined
+  /** Standard input as it comes; an executor in process reads it to its end before the command begins. */
+  readonly stdinStream?: AsyncIterable<Uint8Array> | undefined
+  /** The command gets a terminal of its own, where the executor has them. @see ExecRequest.terminal */
+  readonly terminal?: { readonly input: boolean } | undefined
   /** Receives output as it comes, beside the log. */
   readonly onOutput?: ((stream: 'stdout' | 'stderr', bytes: Uint8Array) => void) | undefined
   /**
@@ -388,6 +392,7 @@ function requestOf(
   const env = new Map(settings.env)
   const hostname = settings.hostname ?? id.slice(0, 12)
   if (!env.has('HOSTNAME')) env.set('HOSTNAME', hostname)
+  if (options.terminal !== undefined && !env.has('TERM')) env.set('TERM', 'xterm')
   if (!env.has('HOME')) env.set('HOME', resolveIdentity(settings.user, readAccountFiles(view.fs)).home)
   return {
     view,
@@ -398,6 +403,8 @@ function requestOf(
     user: settings.user,
     network: settings.network,
     stdin: options.stdin,
+    stdinStream: options.stdinStream,
+    terminal: options.terminal,
     timeoutMs: options.timeoutMs,
     limits: settings.limits,
     hostname,

@@ -4,6 +4,7 @@ import { BuildError, isAbortError, throwIfAborted } from '../../errors.js'
 import type { ExecRequest, ExecResult, Executor } from '../executor.js'
 import { requireCapabilities } from './capabilities.js'
 import { withMounts } from './in-view-mounts.js'
+import { withWholeStdin } from './stdin.js'
 
 /** What a function gets: the request, and the usual conveniences made from it. */
 export interface FunctionContext extends ExecRequest {
@@ -124,7 +125,8 @@ export function functionsExecutor(rules: readonly FunctionRule[]): Executor {
       requireCapabilities(executor, request)
       const found = findRule(rules, request)
       if (found === undefined) throw noMatch(rules, request)
-      const run = async () => ({ exitCode: await call(found, request) })
+      const whole = await withWholeStdin(request)
+      const run = async () => ({ exitCode: await call(found, whole) })
       const result = await withMounts(request, run)
       throwIfAborted(request.signal)
       return result

@@ -7,7 +7,13 @@ export { functionsExecutor } from './functions.js'
 export type { FunctionContext, FunctionMatch, FunctionRule } from './functions.js'
 export { replayExecutor } from './replay.js'
 export type { ReplayOptions } from './replay.js'
-export { checkSandbox, readSharedFolder, recoverSharedFolders, sandboxExecutor } from './sandbox.js'
+export {
+  checkSandbox,
+  readSharedFolder,
+  recoverSharedFolders,
+  sandboxExecutor,
+  signalSession,
+} from './sandbox.js'
 export type { SandboxOptions } from './sandbox.js'
 export { shellExecutor } from './shell.js'
 export type { ShellExecutorOptions } from './shell.js'

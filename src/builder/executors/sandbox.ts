@@ -87,6 +87,18 @@ export async function readSharedFolder(store: Store, name: string): Promise<Tree
   return host && readFolder({ host, folder, store }, name)
 }
 
+/**
+ * Sends a signal to the command of a run with a session, in this process or another.
+ * @returns whether there is one in the store's sandboxes
+ */
+export async function signalSession(store: Store, name: string, signal: number): Promise<boolean> {
+  if (store.path === undefined) return false
+  const { findSession } = await import('./sandbox/session.js')
+  const { signalCommand } = await import('./sandbox/terminate.js')
+  const session = await findSession(`${store.path}/lamella/sandbox`, name)
+  return session !== undefined && signalCommand(session, signal)
+}
+
 /** The folder of a store's sandboxes, where there are any that they share. */
 async function folderWithShared(store: Store): Promise<string | undefined> {
   if (store.path === undefined) return undefined

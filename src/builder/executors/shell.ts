@@ -4,6 +4,7 @@ import { throwIfAborted } from '../../errors.js'
 import type { ExecResult, Executor } from '../executor.js'
 import { requireCapabilities } from './capabilities.js'
 import { withMounts } from './in-view-mounts.js'
+import { withWholeStdin } from './stdin.js'
 
 export interface ShellExecutorOptions {
   /** Loads just-bash; default `import('just-bash')`. For bundlers and for tests. */
@@ -33,7 +34,8 @@ export function shellExecutor(options: ShellExecutorOptions = {}): Executor {
       const { loadPeer } = await import('./shell/peer.js')
       const peer = await loadPeer(options.load)
       const { runShell } = await import('./shell/run.js')
-      return withMounts(request, () => runShell(peer, request))
+      const whole = await withWholeStdin(request)
+      return withMounts(whole, () => runShell(peer, whole))
     },
   }
   return executor

@@ -37,7 +37,7 @@ export const command: Command = {
     try {
       await using store = await openStore(args, io)
       const info = await createContainer(store, args.operands[0]!, options)
-      if (!args.flag('detach')) return await runInForeground(store, info.id, args, io)
+      if (!args.flag('detach')) return await runInForeground(store, info, args, io)
       await runInBackground(store, info, args, io)
       await io.write(`${info.id}\n`)
       return 0

@@ -21,8 +21,8 @@ export const command: Command = {
     await using store = await openStore(args, io)
     if (args.flag('attach') || args.flag('interactive')) {
       if (args.operands.length > 1) throw new UsageError('only one container can be attached to')
-      const { id } = await findContainer(store, args.operands[0]!)
-      return await runInForeground(store, id, args, io)
+      const info = await findContainer(store, args.operands[0]!)
+      return await runInForeground(store, info, args, io)
     }
     return await forEach(args.operands, io, async (name) => {
       const info = await findContainer(store, name)

@@ -2,7 +2,7 @@
 import type { ExecRequest } from '../../executor.js'
 import type { Identity } from '../accounts.js'
 import { HOSTNAME } from '../hosts.js'
-import { PID_NAMESPACE_FD, SECCOMP_FD } from './launch.js'
+import { BLOCK_FD, PID_NAMESPACE_FD, SECCOMP_FD, TERMINAL_SIGNALS } from './launch.js'
 
 /** What Docker leaves to a container's root by default. */
 const CAPABILITIES = [
@@ -35,8 +35,16 @@ export interface SandboxFiles {
   /** Files of the host that are shown in the root, read-only unless said otherwise. */
   readonly shown: readonly { readonly from: string; readonly to: string; readonly writable: boolean }[]
   /** setpriv of the host, for a user that is not root. */
-  readonly setpriv:
-    { readonly program: string; readonly loader: string; readonly libraries: readonly string[] } | undefined
+  readonly setpriv: Helper | undefined
+  /** env of the host, for a command on a terminal. */
+  readonly env: Helper | undefined
+}
+
+/** A program of the host that begins the command. */
+export interface Helper {
+  readonly program: string
+  readonly loader: string
+  readonly libraries: readonly string[]
 }
 
 /** Settings of the kernel, which root may write to: without a capability, and for the whole machine. */
@@ -77,43 +85,49 @@ export function bubblewrapArguments(
 ): BubblewrapCommand {
   const args = ['--bind', files.merged, '/', '--dev', '/dev', '--proc', '/proc', ...files.covers]
   for (const { from, to, writable } of files.shown) args.push(writable ? '--bind' : '--ro-bind', from, to)
-  const becomeUser = identityCommand(identity, files)
-  args.push(...becomeUser.binds)
+  const { setpriv, env } = files
+  args.push(...helperBinds([setpriv, env].filter((each) => each !== undefined)))
   // What is mounted in it stays as it is.
   if (request.readOnlyRoot === true) args.push('--remount-ro', '/')
-  // The block, which a namespace cannot give, is over at once, and closes the descriptor for the command.
-  if (isJoining) args.push('--pidns', String(PID_NAMESPACE_FD), '--block-fd', String(PID_NAMESPACE_FD))
-  else {
+  // `--sync-fd` closes the descriptor for the command.
+  if (isJoining) {
+    const pidNamespace = String(PID_NAMESPACE_FD)
+    args.push('--pidns', pidNamespace, '--sync-fd', pidNamespace, '--block-fd', String(BLOCK_FD))
+  } else {
     args.push('--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try')
     if (request.network === 'none') args.push('--unshare-net')
     args.push('--hostname', request.hostname ?? HOSTNAME)
   }
-  args.push('--die-with-parent', '--new-session')
+  args.push('--die-with-parent')
+  // A terminal is that of the session which script(1) has begun, and in which there is nothing of ours.
+  if (env === undefined) args.push('--new-session')
   if (files.filtered) args.push('--seccomp', String(SECCOMP_FD))
   args.push('--cap-drop', 'ALL', ...CAPABILITIES.flatMap((name) => ['--cap-add', `CAP_${name}`]))
   args.push('--clearenv', ...request.env.flatMap(([name, value]) => ['--setenv', name, value]))
   args.push('--chdir', request.cwd)
-  return { options: args, command: [...becomeUser.command, ...request.argv] }
+  const command = [
+    ...(env === undefined ? [] : begun(env, [`--default-signal=${TERMINAL_SIGNALS.join(',')}`, '--'])),
+    // Last: its user may not be able to reach a helper.
+    ...(setpriv === undefined ? [] : becomeUser(setpriv, identity)),
+    ...request.argv,
+  ]
+  return { options: args, command }
+}
+
+const placeOf = (path: string): string => `${HELPER}/${path.slice(path.lastIndexOf('/') + 1)}`
+
+function helperBinds(helpers: readonly Helper[]): string[] {
+  const paths = helpers.flatMap(({ program, loader, libraries }) => [program, loader, ...libraries])
+  return [...new Set(paths)].flatMap((path) => ['--ro-bind', path, placeOf(path)])
+}
+
+function begun({ program, loader }: Helper, args: readonly string[]): string[] {
+  return [placeOf(loader), '--library-path', HELPER, placeOf(program), ...args]
 }
 
 /** bwrap cannot change to a user and keep the file system's owners as they are; setpriv(1) can, from within. */
-function identityCommand(identity: Identity, files: SandboxFiles): { binds: string[]; command: string[] } {
-  const { setpriv } = files
-  if (setpriv === undefined) return { binds: [], command: [] }
-  const at = (path: string): string => `${HELPER}/${path.slice(path.lastIndexOf('/') + 1)}`
-  const paths = [setpriv.program, setpriv.loader, ...setpriv.libraries]
+function becomeUser(setpriv: Helper, identity: Identity): string[] {
   const groups = identity.groups.length === 0 ? ['--clear-groups'] : ['--groups', identity.groups.join(',')]
   const ids = ['--reuid', String(identity.uid), '--regid', String(identity.gid)]
-  return {
-    binds: paths.flatMap((path) => ['--ro-bind', path, at(path)]),
-    command: [
-      at(setpriv.loader),
-      '--library-path',
-      HELPER,
-      at(setpriv.program),
-      ...ids,
-      ...groups,
-      '--inh-caps=-all',
-    ],
-  }
+  return begun(setpriv, [...ids, ...groups, '--inh-caps=-all'])
 }

@@ -4,10 +4,10 @@ import type { Duplex, Writable } from 'node:stream'
 import { BuildError, throwIfAborted } from '../../../errors.js'
 import { encodeTar, type TarInput } from '../../../store/index.js'
 import type { ExecRequest } from '../../executor.js'
-import { GATE_FD, OPTIONS_FD, SECCOMP_FD, SECRETS_FD } from './launch.js'
+import { BLOCK_FD, GATE_FD, OPTIONS_FD, SECCOMP_FD, SECRETS_FD } from './launch.js'
 import type { SecretFile } from './places.js'
 import { seccompFilter } from './seccomp.js'
-import { terminateCommand } from './terminate.js'
+import { innermost, isJoinSettled, terminateCommand } from './terminate.js'
 
 export interface Execution {
   readonly command: readonly string[]
@@ -35,10 +35,11 @@ export async function execute(execution: Execution, request: ExecRequest): Promi
     // Others of its processes may hold the pipes for as long as the run lasts that they are in.
     if (execution.isJoined)
       child.once('exit', () => [child.stdout, child.stderr].forEach((pipe) => pipe?.destroy()))
-    return child.kill('SIGKILL')
+    return request.terminal === undefined ? child.kill('SIGKILL') : killOnTerminal(child, execution.isJoined)
   }
   const timer = timeoutMs === undefined ? undefined : setTimeout(() => ((timedOut = true), kill()), timeoutMs)
   signal?.addEventListener('abort', kill, { once: true })
+  if (execution.isJoined) letJoin(child)
   const endStop = listenToStop(request.stop, child, execution.isJoined, kill)
   try {
     const code = await new Promise<number>((resolve, reject) => {
@@ -57,21 +58,71 @@ export async function execute(execution: Execution, request: ExecRequest): Promi
   }
 }
 
-function start({ command, folder, options, secrets }: Execution, { stdin }: ExecRequest): ChildProcess {
-  const pipes = secrets.length === 0 ? 3 : 4
+/**
+ * bubblewrap forks twice to get into another's pid namespace, and the last of the three dies with its parent: also with the
+ * one in the middle, whose end may come late on a busy machine. So it waits before it asks the kernel for that.
+ */
+function letJoin(child: ChildProcess): void {
+  const block = (child.stdio as readonly unknown[])[BLOCK_FD] as Writable
+  block.on('error', () => undefined)
+  const timer = setInterval(() => {
+    if (!isJoinSettled(child.pid!)) return
+    clearInterval(timer)
+    block.end('!')
+  }, 2)
+  child.once('exit', () => (clearInterval(timer), block.destroy()))
+}
+
+/** script(1) is left to end by itself, which puts our terminal in order again. */
+function killOnTerminal(child: ChildProcess, isJoined: boolean): boolean {
+  const pid = innermost(child.pid!, isJoined ? 1 : 2)
+  try {
+    return pid === child.pid ? child.kill('SIGKILL') : process.kill(pid, 'SIGKILL')
+  } catch {
+    return false
+  }
+}
+
+function start(
+  { command, folder, options, secrets, isJoined }: Execution,
+  { stdin, stdinStream, terminal }: ExecRequest,
+): ChildProcess {
+  const pipes = secrets.length === 0 && !isJoined ? 3 : 4
+  const hasInput = stdin !== undefined || stdinStream !== undefined
   const child = spawn(command[0]!, command.slice(1), {
     cwd: folder,
     // Our environment is not the RUN's affair, and /proc would show it.
     env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
-    stdio: [stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', ...Array<'pipe'>(pipes).fill('pipe')],
+    stdio: [
+      terminal?.input === true ? 'inherit' : hasInput ? 'pipe' : 'ignore',
+      'pipe',
+      'pipe',
+      ...Array<'pipe'>(pipes).fill('pipe'),
+    ],
   })
   send(child, OPTIONS_FD, [new TextEncoder().encode(options.map((option) => `${option}\0`).join(''))])
   const filter = seccompFilter(process.arch)
   send(child, SECCOMP_FD, filter === undefined ? [] : [filter])
   if (secrets.length > 0) send(child, SECRETS_FD, encodeTar(secrets.map(secretEntry)))
   child.stdin?.on('error', () => undefined)
-  child.stdin?.end(stdin)
+  if (stdinStream === undefined || child.stdin === null) child.stdin?.end(stdin)
+  else void pump(stdinStream, child.stdin)
   return child
+}
+
+/** Until either ends; what the command did not read is nobody's affair. */
+async function pump(source: AsyncIterable<Uint8Array>, sink: Writable): Promise<void> {
+  const closed = new Promise((resolve) => sink.once('close', resolve))
+  try {
+    for await (const chunk of source) {
+      if (sink.destroyed) return
+      if (!sink.write(chunk))
+        await Promise.race([closed, new Promise((resolve) => sink.once('drain', resolve))])
+    }
+  } catch {
+    // An input that cannot be read has ended.
+  }
+  sink.end()
 }
 
 /** Where the script asks before the command begins; what it says until then is not the command's. */
@@ -80,7 +131,7 @@ class Gate {
   said = ''
   readonly #stream: Duplex
 
-  constructor(child: ChildProcess, { onOutput }: ExecRequest, onReady: (pid: number) => void) {
+  constructor(child: ChildProcess, { onOutput, terminal }: ExecRequest, onReady: (pid: number) => void) {
     this.#stream = (child.stdio as readonly unknown[])[GATE_FD] as Duplex
     this.#stream.on('error', () => undefined)
     this.#stream.once('data', () => {
@@ -88,7 +139,11 @@ class Gate {
       this.passed = true
       this.#stream.end('go\n')
     })
-    child.stdout!.on('data', (bytes: Uint8Array) => onOutput('stdout', bytes))
+    child.stdout!.on('data', (bytes: Uint8Array) => {
+      // On a terminal there is no other place to say it.
+      if (this.passed || terminal === undefined) onOutput('stdout', bytes)
+      else this.said += String(bytes)
+    })
     child.stderr!.on('data', (bytes: Uint8Array) => {
       if (this.passed) onOutput('stderr', bytes)
       else this.said += String(bytes)

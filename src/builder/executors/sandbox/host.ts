@@ -25,6 +25,31 @@ export interface HostCheck {
   readonly missing: readonly string[]
 }
 
+/** What it takes to give a command a terminal. */
+export interface TerminalPrograms {
+  readonly script: string
+  readonly env: string
+}
+
+let knownTerminal: TerminalPrograms | undefined
+
+/** @throws BuildError EXECUTOR_MISSING (data: missing) where this machine has them not */
+export function requireTerminalPrograms(): TerminalPrograms {
+  if (knownTerminal !== undefined) return knownTerminal
+  const [script, env] = [findProgram('script'), findProgram('env')]
+  const resets = env !== undefined && spawnSync(env, ['--default-signal=INT', 'true']).status === 0
+  const missing = [
+    ...(script === undefined ? ['script (package bsdutils or util-linux)'] : []),
+    ...(resets ? [] : ['env --default-signal (package coreutils, 8.31 or newer)']),
+  ]
+  if (script === undefined || env === undefined || !resets) {
+    throw new BuildError('EXECUTOR_MISSING', `a terminal for the command needs ${missing.join(' and ')}`, {
+      data: { executor: 'sandbox', missing },
+    })
+  }
+  return (knownTerminal = { script, env })
+}
+
 function findProgram(name: string): string | undefined {
   for (const folder of [...(process.env.PATH ?? '').split(':').filter(Boolean), ...FOLDERS]) {
     const path = join(folder, name)

@@ -9,8 +9,10 @@ export const GATE_FD = 4
 export const SECCOMP_FD = 5
 /** Only where there are secrets. */
 export const SECRETS_FD = 6
+/** Only of a command that joins a run: bubblewrap waits here before it ties its life to its parent's. See execute.ts. */
+export const BLOCK_FD = 6
 /** The pid namespace that a command joins; opened when all others are closed. */
-export const PID_NAMESPACE_FD = 6
+export const PID_NAMESPACE_FD = 7
 
 /**
  * Closes all descriptors but the first three and what bubblewrap reads. POSIX sh has no words for those beyond 9; where
@@ -19,6 +21,7 @@ export const PID_NAMESPACE_FD = 6
 const CLOSE_SMALL = `for path in /proc/self/fd/*; do
   case \${path##*/} in
     [012] | ${OPTIONS_FD} | ${SECCOMP_FD}) ;;
+    ${BLOCK_FD}) test -n "$pidns" || exec ${BLOCK_FD}>&- ;;
     [4-9]) eval "exec \${path##*/}>&-" ;;
     *) exec "$bash" --norc -p -c "$close_all" bash "$pidns" "$@" ;;
   esac
@@ -34,6 +37,7 @@ const CLOSE_ALL = `for path in /proc/self/fd/*; do
   fd=\${path##*/}
   case $fd in
     [012] | ${OPTIONS_FD} | ${SECCOMP_FD}) ;;
+    ${BLOCK_FD}) test -n "$1" || exec ${BLOCK_FD}>&- ;;
     *[!0-9]* | "") exit 125 ;;
     *) exec {fd}>&- ;;
   esac
@@ -83,6 +87,8 @@ export interface Launch {
   readonly groups: readonly string[]
   /** bubblewrap's arguments after `--`. */
   readonly command: readonly string[]
+  /** script(1), where the command gets a terminal. */
+  readonly script?: string | undefined
 }
 
 /**
@@ -109,5 +115,20 @@ export function launchCommand(host: SandboxHost, launch: Launch, beside?: Sandbo
     '--',
     ...launch.command,
   ]
-  return beside === undefined ? namespaceCommand(host, START, args) : joinCommand(host, beside, START, args)
+  const command =
+    beside === undefined ? namespaceCommand(host, START, args) : joinCommand(host, beside, START, args)
+  return launch.script === undefined ? command : onTerminal(host, launch.script, command)
 }
+
+/**
+ * The command on a terminal that script(1) makes and relays to ours. The sandbox sees that one alone: what it does to it
+ * (TIOCSTI, settings, a hang-up) does not reach ours. Ctrl-C is for the command, not for what is around it.
+ */
+function onTerminal({ programs }: SandboxHost, script: string, command: readonly string[]): string[] {
+  const words = command.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ')
+  const line = `trap '' ${TERMINAL_SIGNALS.join(' ')}; exec ${words}`
+  return [programs.setpriv, '--pdeathsig', 'KILL', script, '-q', '-e', '-c', line, '/dev/null']
+}
+
+/** What keys send; ignored around the command, and as they should be in it. */
+export const TERMINAL_SIGNALS = ['INT', 'QUIT', 'TSTP']

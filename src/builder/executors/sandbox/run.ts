@@ -20,11 +20,11 @@ import { applyChangeset, diffTrees, EMPTY_TREE, openTree, type Tree } from '../.
 import type { ExecRequest, ExecResult, SharedFolder } from '../../executor.js'
 import { readAccountFiles, resolveIdentity, type Identity } from '../accounts.js'
 import { hostsFile } from '../hosts.js'
-import { bubblewrapArguments, coversOf, type SandboxFiles } from './bubblewrap.js'
+import { bubblewrapArguments, coversOf, type Helper, type SandboxFiles } from './bubblewrap.js'
 import { hasLimits, RunGroups } from './cgroups.js'
 import { execute } from './execute.js'
 import { openFolder } from './folders.js'
-import { librariesOf, removeFolder, type SandboxHost } from './host.js'
+import { librariesOf, removeFolder, requireTerminalPrograms, type SandboxHost } from './host.js'
 import { launchCommand } from './launch.js'
 import { findPlaces, type AgentSocket, type MemoryPlace, type Places } from './places.js'
 import { materialiseLayers, unpackChanges, writeRoot, type RootfsOptions } from './rootfs.js'
@@ -85,6 +85,7 @@ export class Sandbox {
       secrets: places.secrets.length === 0 ? '' : join(run, 'secrets'),
       groups: groups?.procs ?? [],
       command: bubblewrap.command,
+      script: request.terminal && requireTerminalPrograms().script,
     })
     const upper = join(run, 'upper')
     let isTouched = (): boolean => true
@@ -118,9 +119,18 @@ export class Sandbox {
     if (session === undefined) throw noSession(name)
     const { run, shown, readOnlyRoot, groups } = session
     const merged = join(run, 'merged')
-    const files = { ...this.#surroundings(run), shown, setpriv: this.#helperFor(identity) }
+    const files = { ...this.#surroundings(run), shown, ...this.#helpers(identity, request) }
     const bubblewrap = bubblewrapArguments({ ...request, readOnlyRoot }, identity, files, true)
-    const launch = { overlay: '', merged, tmpfs: [], secrets: '', groups, command: bubblewrap.command }
+    const script = request.terminal && requireTerminalPrograms().script
+    const launch = {
+      overlay: '',
+      merged,
+      tmpfs: [],
+      secrets: '',
+      groups,
+      command: bubblewrap.command,
+      script,
+    }
     const execution = {
       command: launchCommand(this.#host, launch, session),
       folder: this.#options.folder,
@@ -176,7 +186,7 @@ export class Sandbox {
     for (const [index, { target }] of places.sockets.entries()) {
       shown.push({ from: join(run, socketName(index)), to: target, writable: true })
     }
-    return { ...this.#surroundings(run), shown, setpriv: this.#helperFor(identity) }
+    return { ...this.#surroundings(run), shown, ...this.#helpers(identity, request) }
   }
 
   #surroundings(run: string): Pick<SandboxFiles, 'merged' | 'covers' | 'filtered'> {
@@ -190,8 +200,11 @@ export class Sandbox {
     }
   }
 
-  #helperFor({ uid, gid }: Identity): SandboxFiles['setpriv'] {
-    return uid === 0 && gid === 0 ? undefined : helper(this.#host)
+  #helpers({ uid, gid }: Identity, { terminal }: ExecRequest): Pick<SandboxFiles, 'setpriv' | 'env'> {
+    return {
+      setpriv: uid === 0 && gid === 0 ? undefined : helper(this.#host.programs.setpriv, 'under USER'),
+      env: terminal && helper(requireTerminalPrograms().env, 'on a terminal'),
+    }
   }
 }
 
@@ -253,13 +266,12 @@ function mountsOf(merged: string, places: Places): SandboxFiles['shown'] {
   return all.sort((a, b) => a.to.split('/').length - b.to.split('/').length)
 }
 
-function helper(host: SandboxHost): NonNullable<SandboxFiles['setpriv']> {
-  const program = host.programs.setpriv
+function helper(program: string, why: string): Helper {
   const found = librariesOf(program)
   if (found !== undefined) return { program, ...found }
   throw new BuildError(
     'EXECUTOR_MISSING',
-    `the libraries of ${program} cannot be found, which RUN needs under USER`,
+    `the libraries of ${program} cannot be found, which a command needs ${why}`,
     {
       data: { executor: 'sandbox', missing: ['ldd'] },
     },

@@ -25,7 +25,26 @@ export function findInit(pid: number): SandboxInit | undefined {
   return undefined
 }
 
-/** bubblewrap without a pid namespace of its own has the command for its child. */
+/**
+ * Whether the process that joins another's pid namespace is bubblewrap's own child by now: one between the two, which opens
+ * the way, has ended. That one's end would otherwise be taken for its parent's, with which it must die.
+ */
+export function isJoinSettled(pid: number): boolean {
+  const { name, ids } = processOf(pid)
+  return childrenOf(pid).some((child) => {
+    const inner = processOf(child)
+    const isInside = name === 'bwrap' && inner.name === 'bwrap' && inner.ids.length > ids.length
+    return isInside || isJoinSettled(child)
+  })
+}
+
+/** The process whose end is the end of all others below a process of ours that we do not end itself. */
+export function innermost(pid: number, depth: number): number {
+  const [child] = childrenOf(pid)
+  return child === undefined || depth === 0 ? pid : innermost(child, depth - 1)
+}
+
+/** bubblewrap without a pid namespace of its own has a process of its own for its child, and that the command. */
 function findJoined(pid: number): number | undefined {
   const isBubblewrap = processOf(pid).name === 'bwrap'
   for (const child of childrenOf(pid)) {
@@ -40,7 +59,7 @@ function findJoined(pid: number): number | undefined {
  * @param isJoined  whether it is a second command in another's namespaces
  * @returns whether there was one; it may not have begun yet
  */
-export function terminateCommand(pid: number, isJoined: boolean, signal: 'SIGTERM' | 'SIGINT'): boolean {
+export function terminateCommand(pid: number, isJoined: boolean, signal: NodeJS.Signals): boolean {
   const init = isJoined ? undefined : findInit(pid)
   const command = isJoined ? findJoined(pid) : init && childrenOf(init.initPid)[0]
   if (command === undefined) return false
@@ -50,6 +69,17 @@ export function terminateCommand(pid: number, isJoined: boolean, signal: 'SIGTER
     // It has ended meanwhile.
   }
   return true
+}
+
+/** Sends any signal to the command of a sandbox. @returns whether there was one */
+export function signalCommand({ initPid }: SandboxInit, signal: number): boolean {
+  const [command] = childrenOf(initPid)
+  if (command === undefined) return false
+  try {
+    return process.kill(command, signal)
+  } catch {
+    return false
+  }
 }
 
 /** @see proc(5), /proc/pid/status, NSpid: the ids in each namespace, the innermost last */
