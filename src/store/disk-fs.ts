@@ -27,6 +27,8 @@ export interface DiskFs {
   statFd(fd: number): FileStat
   /** Fills `into` from `position`, or as much of it as the file has. @returns bytes read */
   read(fd: number, into: Uint8Array, position: number): number
+  /** The file's beginning with one call of the system, which may give less than there is. @returns bytes read */
+  readOnce(fd: number, into: Uint8Array): number
   /** As `read`, off the event loop. */
   readLater(fd: number, into: Uint8Array, position: number): Promise<number>
   /** Writes all of `bytes` at the file's position. */

@@ -44,6 +44,7 @@ export const nodeFs: DiskFs = {
     }
     return at
   },
+  readOnce: (fd, into) => fs.readSync(fd, into, 0, into.byteLength, 0),
   async readLater(fd, into, position) {
     let at = 0
     while (at < into.byteLength) {

@@ -172,6 +172,10 @@ export class SimFs implements DiskFs {
     return statOf(this.#fd(fd).node)
   }
 
+  readOnce(fd: number, into: Uint8Array): number {
+    return this.read(fd, into, 0)
+  }
+
   read(fd: number, into: Uint8Array, position: number): number {
     const part = this.#fd(fd).node.data.subarray(position, position + into.length)
     into.set(part)
