@@ -5,6 +5,7 @@ import { CHMOD_CASES } from './chmod.js'
 import { CONFIG_CASES } from './config.js'
 import { COPY_CASES } from './copy.js'
 import { RANDOM_CASES } from './random.js'
+import { USUAL_CASES } from './usual.js'
 
 export const SUITES: Readonly<Record<string, readonly BuildCase[]>> = {
   copy: COPY_CASES,
@@ -12,4 +13,5 @@ export const SUITES: Readonly<Record<string, readonly BuildCase[]>> = {
   archive: ARCHIVE_CASES,
   config: CONFIG_CASES,
   random: RANDOM_CASES,
+  usual: USUAL_CASES,
 }
