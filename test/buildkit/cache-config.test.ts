@@ -67,15 +67,17 @@ async function exportOwn(project: Project, mode: 'min' | 'max'): Promise<string[
     : []
 }
 
+/** A file of mode 000 is read by root alone. */
+const canRead = ({ files = {} }: Project) =>
+  process.getuid?.() === 0 || !Object.values(files).some((text) => text.startsWith('000 '))
+
 describe('cacheconfig.v0 as BuildKit exports it', () => {
-  test.for([...CACHE_CASES].filter(([name]) => only === undefined || name.includes(only)))(
-    '%s',
-    async ([name, project]) => {
-      if (recording) recorded[name] = await recordCase(project)
-      const want = recorded[name]
-      expect(want, 'recorded').toBeDefined()
-      expect(await exportOwn(project, 'max')).toEqual(want!.max)
-      expect(await exportOwn(project, 'min')).toEqual(want!.min)
-    },
-  )
+  const chosen = [...CACHE_CASES].filter(([name]) => only === undefined || name.includes(only))
+  test.for(chosen.filter(([, project]) => canRead(project)))('%s', async ([name, project]) => {
+    if (recording) recorded[name] = await recordCase(project)
+    const want = recorded[name]
+    expect(want, 'recorded').toBeDefined()
+    expect(await exportOwn(project, 'max')).toEqual(want!.max)
+    expect(await exportOwn(project, 'min')).toEqual(want!.min)
+  })
 })

@@ -77,7 +77,7 @@ export function* scanTar(
   }
 }
 
-/** @internal */
+/** What a scan sees of an archive: its bytes in memory, or a window that moves over a blob. */
 export function windowOver(archive: BlobReader | Uint8Array): Window {
   return archive instanceof Uint8Array ? new Window(archive.byteLength, archive) : new ReaderWindow(archive)
 }
