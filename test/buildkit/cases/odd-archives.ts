@@ -1,5 +1,5 @@
 // Archives for ADD that no archiver writes: unknown types, global headers, faults behind the end, compressions that are cut.
-import { gzipSync } from 'node:zlib'
+import { crc32 } from 'node:zlib'
 import { entry, pax } from '../../tar/craft.js'
 
 const END = new Uint8Array(1024)
@@ -27,11 +27,16 @@ function noise(length: number): string {
   return text
 }
 
-/** Stored, not packed, and of no system, so that every version of zlib writes the same. */
-function gzipped(bytes: Uint8Array | string): Buffer {
-  const out = gzipSync(bytes, { level: 0 })
-  out[9] = 255
-  return out
+/** One stored block, made by hand: what zlib writes differs with its version. At most 65,535 bytes. @see RFC 1951 3.2.4 */
+function gzipped(content: Uint8Array | string): Buffer {
+  const bytes = Buffer.from(content as Uint8Array)
+  const block = Buffer.from([1, 0, 0, 0, 0])
+  block.writeUInt16LE(bytes.length, 1)
+  block.writeUInt16LE(~bytes.length & 0xffff, 3)
+  const trailer = Buffer.alloc(8)
+  trailer.writeUInt32LE(crc32(bytes), 0)
+  trailer.writeUInt32LE(bytes.length, 4)
+  return Buffer.concat([Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255]), block, bytes, trailer])
 }
 
 const G = gzipped(tar(file('a')))
