@@ -203,6 +203,19 @@ describe('as docker', () => {
     expect(ok('diff', 'one')).toBe('C /data\nD /data/seed\nA /lnk\nA /new\nA /new/d\nA /new/d/f\nA /vol\n')
   })
 
+  test('logs --since and --until; inspect --format', () => {
+    run('--name', 'one', '-e', 'A=1', 'app', 'sh', '-c', 'echo said; exit 3')
+    expect(ok('logs', '--since', '10m', 'one')).toBe('said\n')
+    expect(ok('logs', '--since', '2000-01-01', '--until', '2001-01-01T00:00:00Z', 'one')).toBe('')
+    expect(ok('logs', '--since', '99999999999', 'one')).toBe('')
+    expect(lamella('logs', '--since', 'long ago', 'one')).toMatchObject({ status: 2 })
+    const format =
+      '{{.Name}} {{.State.Status}} {{.State.ExitCode}}{{range .Config.Env}}{{if eq . "A=1"}} {{.}}{{end}}{{end}}'
+    expect(ok('inspect', '-f', format, 'one')).toBe('/one exited 3 A=1\n')
+    expect(ok('inspect', '--format', '{{.RepoTags}} {{json .Config.Cmd}}', 'app')).toMatch(/^\[.*app.*\] \[/)
+    expect(lamella('inspect', '-f', '{{template "x"}}', 'one')).toMatchObject({ status: 2, stdout: '' })
+  })
+
   test('kill ends at once and keeps what was written; what does not run cannot be killed', () => {
     run('-d', '--name', 'bg', 'app', 'sh', '-c', 'echo x > /f; while true; do sleep 0.05; done')
     expect(ok('kill', 'bg')).toBe('bg\n')

@@ -2,8 +2,10 @@ import { findContainer, inspectVolume } from 'lamella/containers'
 import { formatPlatform, readImage, resolveImage } from 'lamella/oci'
 import type { Store } from 'lamella/store'
 import { JSON_OUTPUT, STORE, UsageError, type Command } from '../command.js'
+import { containerShape, imageShape, volumeShape } from '../docker-shape.js'
 import { formatError } from '../errors.js'
 import { openStore } from '../store.js'
+import { parseTemplate } from '../template.js'
 
 const KINDS = ['container', 'image', 'volume'] as const
 type Kind = (typeof KINDS)[number]
@@ -31,6 +33,14 @@ const DESCRIBE: Readonly<Record<Kind, (store: Store, name: string) => Promise<un
   volume: inspectVolume,
 }
 
+/** For templates. */
+const SHAPES = { container: containerShape, image: imageShape, volume: volumeShape }
+
+interface Description {
+  readonly value: unknown
+  readonly shape: () => object
+}
+
 const ABSENT: ReadonlySet<unknown> = new Set([
   'CONTAINER_NOT_FOUND',
   'IMAGE_NOT_FOUND',
@@ -40,11 +50,12 @@ const ABSENT: ReadonlySet<unknown> = new Set([
 ])
 
 /** The first kind that has something of the name. @returns the error of the images' when none has */
-async function describe(store: Store, name: string, kinds: readonly Kind[]): Promise<unknown> {
+async function describe(store: Store, name: string, kinds: readonly Kind[]): Promise<Description> {
   let missing: unknown
   for (const kind of kinds) {
     try {
-      return await DESCRIBE[kind](store, name)
+      const value = await DESCRIBE[kind](store, name)
+      return { value, shape: () => SHAPES[kind](value as never) }
     } catch (error) {
       if (!ABSENT.has((error as { code?: unknown }).code)) throw error
       if (kind === 'image' || kinds.length === 1) missing = error
@@ -60,6 +71,12 @@ export const command: Command = {
   synopsis: '[options] NAME…',
   description: 'A name that several have is the container’s, then the image’s, unless --type says which.',
   options: [
+    {
+      name: 'format',
+      short: 'f',
+      value: 'TEMPLATE',
+      help: 'print this of each instead, e.g. {{.State.Status}} or {{json .Config}}',
+    },
     { name: 'type', value: 'KIND', help: `one of ${KINDS.join(', ')}` },
     { ...JSON_OUTPUT, help: 'print JSON, as always' },
     STORE,
@@ -70,17 +87,23 @@ export const command: Command = {
     const kinds = type === undefined ? KINDS : KINDS.filter((kind) => kind === type)
     if (kinds.length === 0) throw new UsageError(`--type ${type}: expected one of ${KINDS.join(', ')}`)
     await using store = await openStore(args, io)
+    const format = args.string('format')
+    const render = format === undefined || format === 'json' ? undefined : parseTemplate(format)
     const out: unknown[] = []
     let exitCode = 0
     for (const name of args.operands) {
       try {
-        out.push(await describe(store, name, kinds))
+        const found = await describe(store, name, kinds)
+        if (render === undefined) out.push(found.value)
+        else await io.write(`${render(found.shape())}\n`)
       } catch (error) {
+        if (error instanceof UsageError) throw error
         io.note(formatError(error))
         exitCode = 1
       }
     }
-    await io.write(JSON.stringify(out, undefined, 2) + '\n')
+    if (format === 'json') await io.write(JSON.stringify(out) + '\n')
+    else if (render === undefined) await io.write(JSON.stringify(out, undefined, 2) + '\n')
     return exitCode
   },
 }
