@@ -609,6 +609,19 @@ describe('why, what if, and mistakes', () => {
     }
   })
 
+  // docker buildx build --check, with the same arguments [live]
+  test.each<[readonly string[], string]>([
+    [['context'], 'context/Dockerfile:1'],
+    [['./context/'], 'context/Dockerfile:1'],
+    [['-f', 'context/../context/Dockerfile', 'context'], 'context/../context/Dockerfile:1'],
+    [['-f', '-', 'context'], 'stdin:1'],
+  ])('--check %j names the file as it is found from here', (args, place) => {
+    dockerfile('from scratch AS A\n')
+    const options = { encoding: 'utf8', cwd: scratch, input: 'from scratch AS A\n' } as const
+    const { stdout } = spawnSync(process.execPath, [bin, 'build', '--check', ...args], options)
+    expect(stdout).toContain(`\n${place}\n----`)
+  })
+
   test('--check, as text and as JSON', () => {
     dockerfile('FROM scratch\nMAINTAINER me\nCOPY . .\n')
     const found = lamella(['build', '--check', context])

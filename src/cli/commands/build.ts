@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import {
   build,
   type BaseImageFacts,
@@ -108,11 +109,20 @@ async function answer({ method, json }: Call, args: Arguments, io: Io): Promise<
     await print(json ? language.formatOutlineJson(outline) : language.formatOutline(outline))
     return 0
   }
-  const report = language.lintDockerfile(text, options)
+  const found = language.lintDockerfile(text, options)
+  const report = json ? found : { ...found, file: shownName(args, name) }
   await print(json ? language.formatChecksJson(report) : language.formatWarnings(report))
   if (report.error !== undefined) io.note(language.formatCheckError(report))
   // As `docker build --check`, whose status is that of the lint request.
   return report.error === undefined && report.warnings.length === 0 ? 0 : 1
+}
+
+/** The Dockerfile as a person finds it from here; JSON has its base name. @see docker/buildx DockerfileMappingDst */
+function shownName(args: Arguments, name: string): string {
+  const operand = args.operands[0]!
+  const file = args.string('file')
+  if (operand === '-' || isRemote(operand)) return name
+  return file === undefined ? join(operand, 'Dockerfile') : file === '-' ? 'stdin' : file
 }
 
 /** What is to be checked. A git repository is checked out into the store, and a URL fetched. */
