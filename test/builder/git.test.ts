@@ -204,6 +204,7 @@ describe('the git on PATH', () => {
     const error = await failureOf(add(`${evil.url}/e.git`))
     expect(error.code).toBe('FETCH_FAILED')
     expect(error.message).toMatch(/transport 'file' not allowed/)
+    expect(error.message).not.toMatch(/\n/)
   })
 
   test('umask changes nothing', async () => {

@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { removeTree } from '../remove.js'
 
 const bin = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), 'dist/cli/main.js')
 
@@ -28,7 +29,7 @@ beforeEach(() => {
   writeFileSync(join(context, 'a'), 'one\n')
   writeFileSync(join(context, 'sub/b'), 'two\n')
 })
-afterEach(() => rmSync(scratch, { recursive: true, force: true }))
+afterEach(() => removeTree(scratch))
 
 interface Run {
   readonly status: number | null

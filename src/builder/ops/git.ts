@@ -198,7 +198,11 @@ export class GitOp implements Op {
         const { code, message, data } = cause
         throw new BuildError(code, message, { location: this.location, data, cause })
       }
-      const why = cause instanceof Error ? cause.message : String(cause)
+      // git complains in several lines, which have been shown as they came; a message has one.
+      const why = (cause instanceof Error ? cause.message : String(cause))
+        .trim()
+        .split(/\s*\n\s*/)
+        .join('; ')
       throw this.failure('FETCH_FAILED', `failed to load ${redactUrl(this.definition.remote)}: ${why}`, {
         url: redactUrl(this.definition.remote),
       })
