@@ -9,11 +9,14 @@ export function cpuMs(work: () => void): number {
   return (user + system) / 1000
 }
 
-/** Between 8, what linear work costs more at 8 times the size, and 64, what quadratic work does. */
-export const SUBQUADRATIC = 24
+/** Between 16, what linear work costs more at 16 times the size, and 256, what quadratic work does: far from both. */
+export const SUBQUADRATIC = 80
 
-/** How many times as much `work` costs at 8 times the size. The least of three times, since a collection may fall into any. */
+/**
+ * How many times as much `work` costs at 16 times the size. The least of three times, since a collection of garbage may fall
+ * into any, and into those of the large size more often.
+ */
 export function growth(work: (size: number) => void, size: number): number {
   const least = (n: number) => Math.min(...[1, 2, 3].map(() => cpuMs(() => work(n))))
-  return least(size * 8) / least(size)
+  return least(size * 16) / least(size)
 }
