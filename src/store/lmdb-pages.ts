@@ -26,7 +26,9 @@ const HEAD_BYTES = 8192
 const LEAVES_MAX = 256
 const BRANCHES_MAX = 4096
 /** Writers that commit all the time could keep a reader from ever seeing one state. */
-const TRIES_MAX = 16
+const TRIES_MAX = 64
+/** Damage is looked at again: a writer may have been at work on what it touches, a meta or a page. */
+const DAMAGE_TRIES = 3
 
 export class LmdbPages {
   /** Pages of the known state. */
@@ -90,24 +92,32 @@ export class LmdbPages {
   /** Nothing but the newest state counts: read again when a writer was faster. `undefined` when there is no file. */
   #inSnapshot<T>(read: (snapshot: Snapshot) => T): T | undefined {
     for (let tries = 0; ; tries++) {
-      const snapshot = tries === 0 ? this.#current() : this.#renewed()
-      if (snapshot === undefined) return undefined
       const loads = this.#loads
       let outcome: { readonly value: T } | { readonly error: unknown }
       try {
+        const snapshot = tries === 0 ? this.#current() : this.#renewed()
+        if (snapshot === undefined) return undefined
         outcome = { value: read(snapshot) }
       } catch (error) {
         outcome = { error }
       }
-      // What was read must be of that state; what was held is.
-      const isStill = loads === this.#loads || this.#snapshot().transaction - snapshot.transaction <= 1n
-      if (!isStill && tries < TRIES_MAX) continue
+      // What was read must be of the newest state; what was held is.
+      const isStill = 'value' in outcome && loads === this.#loads ? true : this.#isStill()
       if ('value' in outcome && isStill) return outcome.value
       this.#forget()
+      if (tries < TRIES_MAX && (!isStill || tries < DAMAGE_TRIES)) continue
       if ('error' in outcome && isStill) throw outcome.error
       // Whoever is overtaken that often cannot know; records are a cache.
       return undefined
     }
+  }
+
+  /** Whether the metas are, to the byte, what they were when they were last read. */
+  #isStill(): boolean {
+    if (this.#file === undefined) return true
+    const before = this.#head.slice()
+    this.fs.read(this.#file.fd, this.#head, 0)
+    return equalBytes(before, this.#head) && this.fs.stat(this.path)?.ino === this.#file.ino
   }
 
   /** Looked for once a turn of the event loop, as lmdb does. */

@@ -110,7 +110,11 @@ export class LmdbRecordStore implements RecordStore {
 
   /** What is wrong with the database as a whole. */
   problem(): string | undefined {
-    return this.#isSound(true) ? undefined : 'the cache index is damaged; builds begin it anew'
+    // While this process writes, a seal is of others' making and the file is growing: the pages alone are judged.
+    const isSound = this.#hasWritten
+      ? unlessDamaged(() => (this.#pages.check(), true)) === true
+      : this.#isSound(true)
+    return isSound ? undefined : 'the cache index is damaged; builds begin it anew'
   }
 
   /** Forgets all records, also such as cannot be read. */
