@@ -210,9 +210,18 @@ RUN --mount=type=bind,source=d,target=/m --mount=type=secret,id=key --mount=type
       options: { onEvent: recorder.onEvent, secrets: { key: 's3' }, buildArgs: { HTTP_PROXY: 'http://p' } },
     })
     expect(recorder.text()).toBe(
-      '1\n/home/ann\n/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nA\ns3\netc m run t w\n',
+      '1\n/home/ann\n/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nA\ns3\ndev etc m proc run sys t w\n',
     )
-    expect([...tree.walk()].map(({ path }) => path)).toEqual(['', 'etc', 'etc/passwd', 'w', 'w/here'])
+    expect([...tree.walk()].map(({ path }) => path)).toEqual([
+      '',
+      'dev',
+      'etc',
+      'etc/passwd',
+      'proc',
+      'sys',
+      'w',
+      'w/here',
+    ])
     expect(tree.lookup('w')).toMatchObject({ uid: 5, gid: 6 })
   })
 
@@ -229,7 +238,7 @@ RUN --mount=type=bind,source=d,target=/m --mount=type=secret,id=key --mount=type
         store,
       )
     const { tree } = await run('write /c/x 1; write /out 2')
-    expect([...tree.walk()].map(({ path }) => path)).toEqual(['', 'out'])
+    expect([...tree.walk()].map(({ path }) => path)).toEqual(['', 'dev', 'out', 'proc', 'sys'])
     await run('ls /c; read /c/x')
     expect(recorder.text()).toBe('x\n1\n')
   })
@@ -268,7 +277,7 @@ RUN --mount=type=bind,source=d,target=/m --mount=type=secret,id=key --mount=type
     await expect(buildCase(failing, store)).rejects.toMatchObject({
       code: 'RUN_FAILED',
       location: { file: 'Dockerfile', range: { start: { line: 2 } } },
-      data: { exitCode: 3, output: 'x\n' },
+      data: { exitCode: 3, output: 'dev proc sys x\n' },
     })
     expect(await store.refs.get('app:latest')).toBeUndefined()
     let runs = 0
@@ -311,6 +320,29 @@ RUN --mount=type=bind,source=d,target=/m --mount=type=secret,id=key --mount=type
   ])('here-document: %s', async (_name, text, path) => {
     const { tree } = await buildCase({ dockerfile: `FROM base\n${text}`, base: {} })
     expect(tree.lookup(path)).toBeDefined()
-    expect(tree.lookup('dev')).toBeUndefined()
+    expect(tree.lookup('dev')!.kind).toBe('dir')
+    expect(tree.lookup('dev/pipes')).toBeUndefined()
+  })
+
+  // As a live BuildKit 0.25 with runc leaves them: once, 0755, of root, whoever the user is.
+  test('/dev, /proc and /sys come with the first RUN where the image lacks them', async () => {
+    const folders = ({ tree }: Awaited<ReturnType<typeof buildCase>>) =>
+      ['dev', 'proc', 'sys'].map((name) => {
+        const node = tree.lookup(name)
+        return node && [node.kind, node.mode, node.uid, node.gid]
+      })
+    const made = [['dir', 0o755, 0, 0]]
+    const first = await buildCase({
+      dockerfile: 'FROM base\nUSER 5:6\nRUN write /x 1\nRUN write /y 1\n',
+      base: {},
+    })
+    expect(folders(first)).toEqual([...made, ...made, ...made])
+    const second = await buildCase({ dockerfile: 'FROM base\nRUN write /x 1\n', base: { 'proc/': '500' } })
+    expect(folders(second)).toEqual([...made, ['dir', 0o500, 0, 0], ...made])
+    expect(folders(await buildCase({ dockerfile: 'FROM base\nWORKDIR /w\n', base: {} }))).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ])
   })
 })

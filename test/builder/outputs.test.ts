@@ -302,7 +302,12 @@ describe('contexts', () => {
   test.each([
     ['COPY', 'FROM files\nCOPY f1 /x\n', { 'd/': '', 'd/n': '=named', x: '=1' }, 2],
     ['COPY --link', 'FROM files\nCOPY --link f1 /x\n', { 'd/': '', 'd/n': '=named', x: '=1' }, 2],
-    ['RUN', 'FROM files\nRUN write /x 2\n', { 'd/': '', 'd/n': '=named', x: '=2' }, 2],
+    [
+      'RUN',
+      'FROM files\nRUN write /x 2\n',
+      { 'd/': '', 'd/n': '=named', 'dev/': '', 'proc/': '', 'sys/': '', x: '=2' },
+      2,
+    ],
     ['config only', 'FROM files\nENV A=1\n', { 'd/': '', 'd/n': '=named' }, 1],
     ['the stage itself', 'FROM scratch\nFROM scratch AS files\n', { 'd/': '', 'd/n': '=named' }, 1],
   ])('a folder as the base: %s', async (_, dockerfile, want, layers) => {

@@ -79,7 +79,8 @@ export class ExecRun {
     })
     try {
       const identity = resolveIdentity(spec.user ?? '', accountFiles(lower))
-      const prepared = ensureDirectory(await mounts.mount(lower), spec.cwd, identity, timeNs)
+      const mounted = await mounts.mount(withSystemFolders(lower, timeNs))
+      const prepared = ensureDirectory(mounted, spec.cwd, identity, timeNs)
       const view = UnionView.open(prepared, { env: services.env })
       const base = root === -1 ? EMPTY_RESULT : inputs[root]!
       const request = await this.requestOf(view, identity.home, mounts.active)
@@ -229,6 +230,17 @@ function ensureDirectory(
   }
   return editor.finish()
 }
+
+/**
+ * Every container has /dev, /proc and /sys; where an image (one from scratch) lacks them, runc makes them in its root, and
+ * BuildKit leaves them in the layer.
+ */
+function withSystemFolders(tree: Tree, timeNs: bigint): Tree {
+  const missing = SYSTEM_FOLDERS.filter((name) => tree.lookup(name) === undefined)
+  return missing.reduce((root, name) => ensureDirectory(root, name, { uid: 0, gid: 0 }, timeNs), tree)
+}
+
+const SYSTEM_FOLDERS = ['dev', 'proc', 'sys'] as const
 
 /** The last bytes of a stream. */
 class Tail {
