@@ -111,10 +111,8 @@ export class LmdbRecordStore implements RecordStore {
   /** What is wrong with the database as a whole. */
   problem(): string | undefined {
     // While this process writes, a seal is of others' making and the file is growing: the pages alone are judged.
-    const isSound = this.#hasWritten
-      ? unlessDamaged(() => (this.#pages.check(), true)) === true
-      : this.#isSound(true)
-    return isSound ? undefined : 'the cache index is damaged; builds begin it anew'
+    const damage = this.#hasWritten ? this.#damageOfPages() : this.#damage(true)
+    return damage === undefined ? undefined : `the cache index is damaged (${damage}); builds begin it anew`
   }
 
   /** Forgets all records, also such as cannot be read. */
@@ -144,22 +142,32 @@ export class LmdbRecordStore implements RecordStore {
   }
 
   /**
-   * Whether lmdb can be let at it: the file is the one that was sealed or, without a seal, each of its pages is in order.
+   * Why lmdb cannot be let at it; `undefined` when the file is the one that was sealed or, without a seal, each of its pages
+   * is in order.
    * @param all  look at the pages of a sealed one too
    */
-  #isSound(all: boolean): boolean {
+  #damage(all: boolean): string | undefined {
     // A seal that is left without its file, or with one that was emptied, is broken too.
     const seal = this.#seal.state()
-    if (seal === 'broken' || (seal === 'whole' && !all)) return seal === 'whole'
+    if (seal === 'broken') return 'its seal is of another file'
+    if (seal === 'whole' && !all) return undefined
     const { fs } = this.disk
     const stat = fs.stat(this.#data)
-    if (stat === undefined) return true
+    if (stat === undefined) return undefined
     const head = this.#head()
     // One without any bytes may be about to get its metas, in one write, from the process that makes it.
-    if (head.every((byte) => byte === 0) && Date.now() - stat.mtimeMs < YOUNG_MS) return true
-    // Its size comes after its metas: it only grows, and grows before a meta says so.
-    if (isTorn(head, fs.stat(this.#data)?.size ?? 0)) return false
-    return unlessDamaged(() => (this.#pages.check(), true)) === true
+    if (head.every((byte) => byte === 0) && Date.now() - stat.mtimeMs < YOUNG_MS) return undefined
+    return this.#damageOfPages()
+  }
+
+  #damageOfPages(): string | undefined {
+    try {
+      this.#pages.check()
+      return undefined
+    } catch (error) {
+      if (error instanceof LmdbDamage) return error.message
+      throw error
+    }
   }
 
   #head(): Uint8Array {
@@ -184,7 +192,7 @@ export class LmdbRecordStore implements RecordStore {
   /** For writing. A damaged one is begun anew. */
   #open(): Database {
     const { fs, paths } = this.disk
-    if (!this.#isSound(false)) this.#drop()
+    if (this.#damage(false) !== undefined) this.#drop()
     fs.makeDir(paths.records)
     try {
       return this.#openLmdb()
@@ -227,16 +235,9 @@ function writeError(root: string, error: unknown): unknown {
 }
 
 /**
- * Whether a data file is shorter than its newest meta page says, or has no meta page: a crash of the machine can leave
- * that behind where nothing was synced. lmdb maps the file, so that touching what is not there kills the process. The
- * metas are pages 0 and 1; offsets as in lmdb.h's MDB_page and MDB_meta, 64-bit.
+ * The newer of the two meta pages at the beginning of a data file; `undefined` when there is none. The metas are pages 0 and 1;
+ * offsets as in lmdb.h's MDB_page and MDB_meta, 64-bit.
  */
-export function isTorn(head: Uint8Array, fileBytes: number): boolean {
-  const meta = newestMeta(head)
-  return meta === undefined || fileBytes < meta.neededBytes
-}
-
-/** The newer of the two meta pages at the beginning of a data file; `undefined` when there is none. */
 export function newestMeta(
   head: Uint8Array,
 ): { readonly transaction: bigint; readonly neededBytes: number } | undefined {
