@@ -185,16 +185,10 @@ function linkOrRename(fs: DiskFs, from: string, to: string): void {
  */
 export async function openLayout(disk: Disk, create: boolean): Promise<void> {
   const { fs, paths } = disk
-  const text = readable(paths.root, () => fs.readFile(paths.layout))
-  if (text !== undefined) {
-    checkLayoutVersion(paths.root, text)
-    checkFormatVersion(
-      paths.root,
-      readable(paths.root, () => fs.readFile(paths.format)),
-    )
-    return
-  }
+  if (isLayout(disk)) return
   const found = readable(paths.root, () => contentOf(fs, paths.root))
+  // Another process may have made it one between the two looks.
+  if (found === 'other' && isLayout(disk)) return
   if (found === 'other' || (found === 'empty' && !create) || (found === 'absent' && !create)) {
     const code = found === 'other' ? 'STORE_NOT_OCI' : 'STORE_NOT_FOUND'
     const problem =
@@ -202,6 +196,16 @@ export async function openLayout(disk: Disk, create: boolean): Promise<void> {
     throw new StoreError(code, `the store ${paths.root} ${problem}`, { data: { path: paths.root } })
   }
   await createLayout(disk)
+}
+
+/** @throws StoreError when it is one that we do not understand, or cannot read */
+function isLayout({ fs, paths }: Disk): boolean {
+  const text = readable(paths.root, () => fs.readFile(paths.layout))
+  if (text === undefined) return false
+  checkLayoutVersion(paths.root, text)
+  const format = readable(paths.root, () => fs.readFile(paths.format))
+  checkFormatVersion(paths.root, format)
+  return true
 }
 
 /** The layout file comes last: a folder without one was never a store, so an interrupted start is simply begun again. */

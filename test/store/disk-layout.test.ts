@@ -170,6 +170,28 @@ test('a start that was interrupted is begun again', async () => {
   }
 })
 
+test('a store that another process has just made, between two looks of ours, is opened', async () => {
+  const { nodeFs } = await import('../../src/store/node-fs.js')
+  const folder = makeFolder()
+  mkdirSync(join(folder, 'lamella'))
+  let made = 0
+  const fs: typeof nodeFs = {
+    ...nodeFs,
+    readDir(path) {
+      if (path === folder && made++ === 0) {
+        mkdirSync(join(folder, 'blobs/sha256'), { recursive: true })
+        writeFileSync(join(folder, 'index.json'), '{"schemaVersion":2,"manifests":[]}')
+        writeFileSync(join(folder, 'oci-layout'), OCI_LAYOUT)
+      }
+      return nodeFs.readDir(path)
+    },
+  }
+  const store = await openDiskStore(folder, { fs })
+  expect(made).toBeGreaterThan(0)
+  expect(await store.refs.list()).toEqual([])
+  await store.close()
+})
+
 describe('a layout that another tool made', () => {
   const digest = digestOf('manifest')
   const untagged = { mediaType: MEDIA_TYPES.manifest, digest, size: 8 }
