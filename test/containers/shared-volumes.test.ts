@@ -89,7 +89,9 @@ describe('a volume of several commands at once', () => {
     const line = `echo theirs > /v/theirs; ${wait('/v/ours')}; cat /v/ours; rm /v/theirs`
     const args = [main, 'run', '--store', path, '-v', 'vol:/v', 'app', 'sh', '-c', line]
     const theirs = promisify(execFile)(process.execPath, args)
-    const ours = await run(store, `${wait('/v/theirs')}; cat /v/theirs; echo ours > /v/ours`)
+    // Not before it is removed: one that ends while it is there stores it (docs/containers.md).
+    const gone = 'while test -e /v/theirs; do sleep 0.02; done'
+    const ours = await run(store, `${wait('/v/theirs')}; cat /v/theirs; echo ours > /v/ours; ${gone}`)
     expect([ours.output, (await theirs).stdout]).toEqual(['theirs\n', 'ours\n'])
     expect((await readVolume(store, 'vol')).root.children!.names()).toEqual(['ours'])
     expect(foldersOf(store)).toEqual([])
