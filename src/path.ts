@@ -59,6 +59,14 @@ export function encodePath(name: string): Uint8Array {
   return Uint8Array.from(out)
 }
 
+/** Control characters, and bytes that are no text, made visible as `\xNN`, so that a name in an image cannot steer the terminal. */
+export function printable(text: string): string {
+  // oxlint-disable-next-line no-control-regex -- they are what is looked for; with /u only lone surrogates match
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\udc80-\udcff]/gu, (char) => {
+    return `\\x${(char.charCodeAt(0) & 0xff).toString(16).padStart(2, '0')}`
+  })
+}
+
 /** The order of the names' bytes, in which directories are listed, hashed and written. */
 export function compareNames(a: string, b: string): number {
   const length = Math.min(a.length, b.length)

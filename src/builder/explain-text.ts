@@ -1,4 +1,5 @@
 // Explanations for people: a line for each step and for each reason.
+import { printable } from '../path.js'
 import type { Explanation, Reason } from './explain.js'
 
 /** Files that a text names before it only counts them. */
@@ -18,7 +19,7 @@ function formatExplanation(explanation: Explanation): string {
   lines.push(...reasonLines(told, '     '))
   if (told.length > 0 && isFarther(explanation, told)) lines.push(`     first cause: #${explanation.cause}`)
   if (cost !== undefined) lines.push(`     last time: ${(cost.ms / 1000).toFixed(1)}s, ${cost.bytes} bytes`)
-  return `${lines.join('\n')}\n`
+  return `${lines.map(printable).join('\n')}\n`
 }
 
 function reasonLines(reasons: readonly Reason[], indent: string): string[] {

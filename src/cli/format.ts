@@ -1,6 +1,8 @@
 // How the CLI writes numbers, times and tables, and reads durations.
 import { UsageError } from './command.js'
 
+export { printable } from 'lamella'
+
 const UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB']
 
 /** Bytes in powers of 1000 with three significant digits, as `docker images` prints them. */
@@ -57,14 +59,6 @@ export function table(header: readonly string[], rows: readonly (readonly string
       .join('  ')
       .trimEnd()
   return cells.map((row) => line(row) + '\n').join('')
-}
-
-/** Control characters made visible, so that a name in an image cannot steer the terminal. */
-export function printable(text: string): string {
-  // oxlint-disable-next-line no-control-regex -- they are what is looked for; with /u only lone surrogates match
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\udc80-\udcff]/gu, (char) => {
-    return `\\x${(char.charCodeAt(0) & 0xff).toString(16).padStart(2, '0')}`
-  })
 }
 
 /** The inverse of `printable`: `caf\\xe9` is the name that is printed so. A `\\xNN` that stood in the name itself is not told apart. */

@@ -449,6 +449,15 @@ test('an explanation as text', async () => {
   expect(text).toMatch(/HIT {5}\[4\/6\] RUN npm install\n/)
 })
 
+test('names that would break the text, or steer a terminal, are shown with \\x', async () => {
+  const { build: run, path } = await project()
+  await run()
+  writeFileSync(path('src/a\nMISS \u001b[31m'), 'x')
+  const text = formatExplanations(Object.values(await run()))
+  expect(text).toContain('     /src/a\\x0aMISS \\x1b[31m: added\n')
+  expect(text).not.toContain('\u001b')
+})
+
 test('a document of megabytes is no obstacle', async () => {
   const document = (text: string) => `FROM base\nCOPY <<E /f\n${`${text}\n`.repeat(200_000)}E\n`
   const { build: run, path } = await project(document('0123456789'))
