@@ -150,6 +150,10 @@ export interface Executor {
 export interface SharedFolder {
   /** Absolute. */
   readonly path: string
-  /** Gives it up. @param save  is given what is in it by then; nobody else saves or opens it meanwhile */
-  close(save?: (tree: Tree) => Promise<void>): Promise<void>
+  /**
+   * Gives it up.
+   * @param save  is given what is in it by then, and what is noted of it (`openFolder`'s `about`, or what the last `save` gave);
+   *              what it gives takes that place, unless `undefined`. Nobody else saves or opens it meanwhile
+   */
+  close(save?: (tree: Tree, about: unknown) => Promise<unknown>): Promise<void>
 }

@@ -19,6 +19,7 @@ import {
 import type { ContainerMount } from './container.js'
 import { acquireVolume } from './live-volume.js'
 import { inMountOrder } from './mounts.js'
+import { saveVolumeFolder, type VolumeFolder } from './save-volume.js'
 
 /** A volume or tmpfs of an open container. */
 export interface Attachment {
@@ -27,6 +28,8 @@ export interface Attachment {
   readonly view: UnionView
   /** What a folder is told that shows it. */
   readonly about?: unknown
+  /** Stores what has changed in its folder since somebody last did, and says what to note of it then. */
+  saveFolder?(noted: unknown, tree: Tree): Promise<unknown>
   /** Takes over what sandboxes that run now have written. */
   refresh(): Promise<void>
   save(): Promise<void>
@@ -75,6 +78,7 @@ async function open(store: Store, mount: Attachment['mount']): Promise<Attachmen
     },
     // One that may not be written to has nothing of its own to save.
     save: async () => (mount.readOnly ? undefined : volume.save()),
+    saveFolder: (noted, tree) => saveVolumeFolder(store, noted as VolumeFolder | undefined, tree),
     release: () => volume.release(),
   }
 }
@@ -164,15 +168,16 @@ export async function shareVolumes(
 }
 
 async function shareVolume(
-  { mount, view, save, about }: Attachment,
+  { mount, view, save, saveFolder, about }: Attachment,
   openFolder: NonNullable<Executor['openFolder']>,
 ): Promise<SharedVolume | undefined> {
   const content = view.snapshot()
   const folder = await openFolder(mount.type === 'volume' ? mount.volume : mount.target, content, about)
   if (folder === undefined) return undefined
-  const takeOver = async (tree: Tree): Promise<void> => {
+  const takeOver = async (tree: Tree, noted: unknown): Promise<unknown> => {
     applyToView(view, content, tree)
     await save()
+    return saveFolder?.(noted, tree)
   }
   return {
     source: folder.path,

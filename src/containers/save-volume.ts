@@ -63,6 +63,26 @@ export interface VolumeFolder {
   readonly layers?: readonly LayerRef[] | undefined
 }
 
+/**
+ * Stores what has changed in the folder of a volume since one of those who share it last stored it: also that a file is gone
+ * which another of them made and stored.
+ *
+ * @param noted  of the folder
+ * @returns what to note of it from here on; `undefined` where what is stored is not what the folder shows
+ */
+export async function saveVolumeFolder(
+  store: Store,
+  noted: VolumeFolder | undefined,
+  tree: Tree,
+): Promise<VolumeFolder | undefined> {
+  if (noted?.layers === undefined) return undefined
+  const before = await openTree(store, noted.layers).catch(() => undefined)
+  if (before === undefined) return undefined
+  const { layers } = await saveVolume(store, noted.volume, before, undefined, tree)
+  const isAll = diffTrees(await openTree(store, layers), tree).length === 0
+  return isAll ? { ...noted, layers } : undefined
+}
+
 /** Stores what killed runs left in the folders of volumes; a volume that was removed meanwhile is not made again. */
 export async function recoverVolumes(store: Store): Promise<void> {
   await recoverSharedFolders(store, async (about, after) => {

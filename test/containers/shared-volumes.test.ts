@@ -89,11 +89,25 @@ describe('a volume of several commands at once', () => {
     const line = `echo theirs > /v/theirs; ${wait('/v/ours')}; cat /v/ours; rm /v/theirs`
     const args = [main, 'run', '--store', path, '-v', 'vol:/v', 'app', 'sh', '-c', line]
     const theirs = promisify(execFile)(process.execPath, args)
-    // Not before it is removed: one that ends while it is there stores it (docs/containers.md).
-    const gone = 'while test -e /v/theirs; do sleep 0.02; done'
-    const ours = await run(store, `${wait('/v/theirs')}; cat /v/theirs; echo ours > /v/ours; ${gone}`)
+    const ours = await run(store, `${wait('/v/theirs')}; cat /v/theirs; echo ours > /v/ours`)
     expect([ours.output, (await theirs).stdout]).toEqual(['theirs\n', 'ours\n'])
     expect((await readVolume(store, 'vol')).root.children!.names()).toEqual(['ours'])
+    expect(foldersOf(store)).toEqual([])
+  })
+
+  // What each of them began with did not have the file: only the folder's own history tells that it is gone.
+  test('a file that one made, another stored, and the first removes at last is gone', async () => {
+    const path = join(scratch(), 'store')
+    await using store = await open(path)
+    const main = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), 'dist/cli/main.js')
+    const line = `echo 1 > /v/theirs; ${wait('/v/go')}; rm /v/theirs`
+    const args = [main, 'run', '--store', path, '-v', 'vol:/v', 'app', 'sh', '-c', line]
+    const theirs = promisify(execFile)(process.execPath, args)
+    await run(store, `${wait('/v/theirs')}; touch /v/ours`)
+    expect((await readVolume(store, 'vol')).root.children!.names()).toEqual(['ours', 'theirs'])
+    await run(store, 'touch /v/go')
+    await theirs
+    expect((await readVolume(store, 'vol')).root.children!.names()).toEqual(['go', 'ours'])
     expect(foldersOf(store)).toEqual([])
   })
 

@@ -57,7 +57,8 @@ export async function openFolder(
     close: (save) =>
       locked(async () => {
         try {
-          await save?.(await read(host, at))
+          const noted = await save?.(await read(host, at), aboutOf(at))
+          if (noted !== undefined) writeWhole(join(at, ABOUT), JSON.stringify(noted))
         } finally {
           rmSync(own, { force: true })
           if (usersOf(folder, at).length === 0) removeFolder(host, at)
@@ -92,7 +93,7 @@ export async function recoverFolders(
     const at = join(folder, 'shared', name)
     await withLock(store, name.slice(0, KEY_LENGTH), async () => {
       if (!abandonedFolders(folder).includes(name)) return
-      await take(JSON.parse(readFileSync(join(at, ABOUT), 'utf8')), await read(host, at))
+      await take(aboutOf(at), await read(host, at))
       removeFolder(host, at)
     })
   }
@@ -106,6 +107,11 @@ export function abandonedFolders(folder: string): string[] {
     const at = join(shared, name)
     return existsSync(join(at, ABOUT)) && usersOf(folder, at).length === 0
   })
+}
+
+function aboutOf(at: string): unknown {
+  const path = join(at, ABOUT)
+  return existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : undefined
 }
 
 async function read(host: SandboxHost, at: string): Promise<Tree> {
